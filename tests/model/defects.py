@@ -275,10 +275,10 @@ DEFECTS = [
     Mutant(
         "a coordinator that loads means nothing is committed",
         "hotswap.kafka.topics.admin:Admin._committed",
-        "if (missing := [key.partition for key in asked if key not in answer]):\n"
+        "if (missing := [key.partition for key in keys if key not in answer]):\n"
         "    raise Doubt(f'offsets of {group} on {topic}: no answer for partitions {missing}; the "
         "coordinator is loading')",
-        "answer = dict.fromkeys(asked, type('Never', (), {'offset': -1, 'metadata': ''})) | answer\n"
+        "answer = dict.fromkeys(keys, type('Never', (), {'offset': -1, 'metadata': ''})) | answer\n"
         "if (missing := []):\n"
         "    raise Doubt(f'offsets of {group} on {topic}: no answer for partitions {missing}; the "
         "coordinator is loading')",

@@ -223,7 +223,7 @@ class World:
         heirs: list[int] = []
         has_asked = loop.state.step in (Step.SCORING, Step.OVERTAKEN)
         if has_asked:
-            at, number, _ = loop._asked
+            at, number, _ = loop._in_host
             case = self._case(process, partition, at)
             heirs = [other for other in case.ready if other != number and is_due(case, other)]
         if not has_asked or not (heirs or case.meaning.is_paused or case.meaning.is_held):

@@ -19,7 +19,7 @@ from hotswap.errors import Denied, Doubt, StartError, Unreachable
 from hotswap.failpoints import arm, failpoint
 from hotswap.health import Health
 from hotswap.kafka.group.membership import Membership
-from hotswap.kafka.group.predecessor import stand_aside
+from hotswap.kafka.group.predecessor import release_membership
 from hotswap.kafka.partition.partition import Cluster, KafkaPartition
 from hotswap.kafka.partition.position import believed
 from hotswap.kafka.partition.tail import AnswersTail
@@ -182,7 +182,7 @@ class Worker:
 
     async def _serve(self, staging: Staging) -> None:
         # Joining takes partitions from other workers: wait until something is ready to score them.
-        await stand_aside(self._admin, self._settings, staging.prepared)
+        await release_membership(self._admin, self._settings, staging.prepared)
         failpoint("start.joining")
         await self._membership.start(self._largest_request)
         self.is_joined = True

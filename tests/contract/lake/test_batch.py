@@ -129,9 +129,9 @@ def test_an_output_is_not_added_to_by_another_package_nor_with_other_rows(comman
     (folder / "one.own").mkdir()
     own = commands.batch(folder / "one", folder / "one.own", mojo.path)
     assert (refused.code, changed.code, own.code) == (2, 2, 2)
-    assert "one.out exists, and was made by a package (h2o model" in refused.stderr
+    assert "one.out exists, and was scored by a package (h2o model" in refused.stderr
     assert "begun with other content of" in changed.stderr
-    assert "was not made by `hotswap batch`" in own.stderr
+    assert "is not an output of `hotswap batch`" in own.stderr
 
 
 async def test_a_csv_is_read_as_the_stream_reads_it_and_refused_with_its_words(commands, folder, mojo, flowers):

@@ -38,7 +38,7 @@ def test_it_asks_unless_it_is_told_yes(run, words, typed, code, deleted):
     result, done = run(PLAN, *words, typed=typed)
     assert (result.exit_code, done) == (code, deleted)
     assert (
-        "  group d, with its offsets\n  topic d.requests\nThis stays:\n  topic d.control: it stays\n" in result.stdout
+        "  group d, with its offsets\n  topic d.requests\nTo be kept:\n  topic d.control: it stays\n" in result.stdout
     )
     assert ("Delete this for good?" in result.stdout) is not bool(words)
 
@@ -50,4 +50,4 @@ def test_a_refusal_is_a_wrong_command_line_and_nothing_is_deleted(run):
 
 
 def test_that_nothing_is_there_is_said(run):
-    assert "nothing: there is no group" in run(DeletionPlan("", "", (), ()), "--yes")[0].stdout
+    assert "nothing: no group" in run(DeletionPlan("", "", (), ()), "--yes")[0].stdout

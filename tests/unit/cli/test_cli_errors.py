@@ -135,14 +135,14 @@ def test_arguments_in_the_wrong_order_are_told_the_right_one(files, words, meant
 
 
 def test_dev_prints_the_next_commands_with_the_files_that_exist(tmp_path):
-    assert "--model MODEL.zip" in cli_worker.how_to_go_on("d", "127.0.0.1:1", tmp_path, address="at x")
-    assert "export HOTSWAP_KAFKA=127.0.0.1:1" in cli_worker.how_to_go_on("d", "127.0.0.1:1", address="at x")
+    assert "--model MODEL.zip" in cli_worker.next_steps("d", "127.0.0.1:1", tmp_path, address="at x")
+    assert "export HOTSWAP_KAFKA=127.0.0.1:1" in cli_worker.next_steps("d", "127.0.0.1:1", address="at x")
 
 
 @pytest.mark.parametrize(("asked", "style"), [("auto", "text"), ("text", "text"), ("json", "json")])
 def test_dev_and_its_gateway_log_as_text_unless_json_is_asked_for(monkeypatch, asked, style):
     monkeypatch.setenv("HOTSWAP_LOG_FORMAT", asked)
-    assert cli_worker._for_a_person(Settings(deployment="d")).log_format == style
+    assert cli_worker._with_text_log(Settings(deployment="d")).log_format == style
     assert os.environ["HOTSWAP_LOG_FORMAT"] == style
 
 
@@ -150,7 +150,7 @@ def test_dev_and_its_gateway_log_as_text_unless_json_is_asked_for(monkeypatch, a
 def test_dev_says_how_the_other_terminal_finds_hotswap(monkeypatch, is_found):
     monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}" if is_found else None)
     line = f'export PATH="{Path(sys.executable).parent}:$PATH"'
-    assert (line in cli_worker.how_to_go_on("d", "127.0.0.1:1", address="at x")) is not is_found
+    assert (line in cli_worker.next_steps("d", "127.0.0.1:1", address="at x")) is not is_found
 
 
 def test_a_log_record_is_json_with_the_event_and_its_facts_or_text():

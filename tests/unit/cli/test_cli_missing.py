@@ -37,7 +37,7 @@ def test_a_misspelt_column_ends_the_command_before_its_first_row_and_says_what_w
     (serving / "rows.csv").write_text("agee,income,adress.city,address.city\n40,1,Rome,Rome\n")
     for words in (["predict", "d", "rows.csv"], ["encode", "rows.csv", "--deployment", "d", "--out", "x"]):
         line = one_line(hotswap(*words, code=2))
-        assert "no column fills `age`, which the model reads and the proto does not call optional" in line
+        assert "no column fills `age`, which the model reads and which is not optional in the proto" in line
         assert "agee (did you mean age?), adress.city (did you mean address.city?)" in line
         assert "--allow-missing" in line
     assert sent(cluster, settings) == 0

@@ -91,6 +91,6 @@ def test_a_wrong_line_of_the_file_ends_the_command(tmp_path, monkeypatch, text, 
 def test_a_variable_that_is_near_no_setting_is_a_warning(monkeypatch):
     monkeypatch.setenv("HOTSWAP_SERVICE_HOST", "10.0.0.1")  # Kubernetes sets it where a service has that name
     result = hotswap("settings", "--json")
-    told = f"hotswap: HOTSWAP_SERVICE_HOST is no setting of this version ({__version__}), and is ignored\n"
+    told = f"hotswap: HOTSWAP_SERVICE_HOST is ignored: this version ({__version__}) has no such setting\n"
     assert result.stderr == told
     assert json.loads(result.stdout)["hosts"]["from"] == "default"

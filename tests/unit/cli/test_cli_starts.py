@@ -25,7 +25,7 @@ COMPLETIONS = {"a command": "hotswap s", "an option": "hotswap swap --"}
 # Each is a child of a process that has imported the interpreter's own modules and what every command does, and no more.
 PLAYED = """
 import json, os, sys
-from hotswap.cli.late import Due, defer
+from hotswap.cli.late import Deferred, defer
 defer()
 import hotswap.cli.main
 from hotswap.__main__ import main
@@ -87,13 +87,13 @@ def test_nothing_that_may_never_be_needed_is_imported_before_kafka_is_asked(modu
 
 CAPTURED = """
 import gc, importlib, sys
-from hotswap.cli.late import Due, defer, late, later
+from hotswap.cli.late import Deferred, defer, late, later
 defer()
 from hotswap.cli.main import _COMMANDS
 for module, _ in _COMMANDS.values():
     importlib.import_module(f"hotswap.cli.{module}")
 late.load(), later.load()
-print([(each.module, each.name) for each in gc.get_objects() if type(each) is Due])
+print([(each.module, each.name) for each in gc.get_objects() if type(each) is Deferred])
 """
 
 

@@ -47,7 +47,7 @@ def test_status_fits_into_80_columns_with_each_word_whole(cluster, settings, mon
     hotswap("swap", "d", "--model", "model.zip", "--proto", "frame.proto", "--no-wait")
     shown = hotswap("status", "d").stdout
     assert max(map(len, shown.splitlines())) <= 80
-    for word in ("hotswap-7f9c6-x2x", "iris_gbm", "partitions", "0-2, 5", "last word", " s ago"):
+    for word in ("hotswap-7f9c6-x2x", "iris_gbm", "partitions", "0-2, 5", "last report", " s ago"):
         assert word in shown
     for detail in ("proto", "path", "held", "cannot load"):
         assert f" {detail} " not in shown.split("last commands")[0]

@@ -39,7 +39,7 @@ def cluster_of(monkeypatch):
         (3, [], 3, ""),
         (9, [], 3, ""),
         (9, ["--replication", "5"], 5, ""),
-        (2, [], 1, "1 copy of each partition: what is acknowledged can be lost with a broker"),
+        (2, [], 1, "1 copy of each partition: acknowledged records can be lost with a broker"),
         (1, [], 1, "1 copy of each partition"),
         (3, ["--replication", "2"], 2, "2 copies of each partition"),
     ],

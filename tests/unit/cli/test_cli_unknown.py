@@ -105,7 +105,7 @@ def test_what_only_the_model_host_can_count_is_told_by_column(capsys):
     frame = compile_proto((PROTO % "").encode()).operations["Predict"].input
     unknown = Unknown(Layout(frame), {"color": ["red"]})
     unknown.look(frame(rows=[{"color": "mauve"}, {"color": "red"}]))
-    unknown.note_untold(Counter(color=1))
+    unknown.note_host_counts(Counter(color=1))
     assert capsys.readouterr().err == ""
-    unknown.note_untold(Counter(color=1, zip_code=7))
+    unknown.note_host_counts(Counter(color=1, zip_code=7))
     assert "column zip_code: 7 unknown categories, scored as missing" in capsys.readouterr().err

@@ -46,7 +46,7 @@ def test_an_output_has_no_types_that_spark_lacks(pa, answers):
     ],
 )
 def test_an_answer_that_contains_itself_has_no_columns(answers, messages):
-    with pytest.raises(UsageError, match="contains itself"):
+    with pytest.raises(UsageError, match="is recursive"):
         answers.AnswerDecoder(operation(messages), 7, "digest")
 
 

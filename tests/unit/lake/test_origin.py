@@ -50,8 +50,8 @@ def test_the_digest_is_not_of_names(scorer):
 def test_executors_are_sent_what_hosts_need_and_no_credentials(scorer):
     settings = Settings(deployment="d", sasl_password="secret", host_heap_mb=77)
     origin = scorer.origin("f")
-    parcel = scorer.parcel(settings, origin, {"Age": "a"})
-    assert parcel.settings == {
+    spec = scorer.spec(settings, origin, {"Age": "a"})
+    assert spec.settings == {
         "deadline_ms": settings.deadline_ms,
         "host_heap_mb": 77,
         "sandbox": settings.sandbox,
@@ -59,15 +59,15 @@ def test_executors_are_sent_what_hosts_need_and_no_credentials(scorer):
         "sandbox_network": settings.sandbox_network,
         "sandbox_read": settings.sandbox_read,
     }
-    assert (parcel.model, parcel.digest, parcel.operation) == (f"hotswap-{origin.digest[:12]}", origin.digest, "f")
-    sent = pickle.dumps(parcel)
+    assert (spec.model, spec.digest, spec.operation) == (f"hotswap-{origin.digest[:12]}", origin.digest, "f")
+    sent = pickle.dumps(spec)
     assert b"secret" not in sent
-    assert pickle.loads(sent) == parcel
-    assert parcel.table().columns == (("Age", "a"),)
+    assert pickle.loads(sent) == spec
+    assert spec.table().columns == (("Age", "a"),)
 
 
 @pytest.mark.parametrize(("own", "most"), [(None, 900), (500, 500)])
 def test_a_request_is_as_large_as_the_model_allows_or_else_the_worker(scorer, own, most):
     limited = replace(scorer, configuration=Configuration(max_request_bytes=own))
-    parcel = limited.parcel(Settings(deployment="d", max_request_bytes=900), limited.origin("f"))
-    assert parcel.most_bytes == most
+    spec = limited.spec(Settings(deployment="d", max_request_bytes=900), limited.origin("f"))
+    assert spec.most_bytes == most

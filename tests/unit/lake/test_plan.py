@@ -3,7 +3,7 @@
 import pytest
 
 from hotswap.errors import UsageError
-from hotswap.lake.plan import BatchPlan, File, Origin, begin, check_there, divide, resume
+from hotswap.lake.plan import BatchPlan, File, Origin, begin, check_exist, divide, resume
 
 MIB = 1 << 20
 ORIGIN = Origin(digest="d" * 64, generation=3, kind="h2o", model_sha256="m" * 64, proto_sha256="p" * 64, operation="f")
@@ -58,7 +58,7 @@ def test_the_same_package_goes_on_whatever_its_generation_is_called():
 @pytest.mark.parametrize("other", [{"digest": "e" * 64}, {"operation": "g"}])
 def test_an_output_of_another_package_or_rpc_is_not_added_to(other):
     plan = begin(ORIGIN, files(1))
-    with pytest.raises(UsageError, match=r"out exists, and was made by generation 3 \(h2o model m{12}…, rpc f\)"):
+    with pytest.raises(UsageError, match=r"out exists, and was scored by generation 3 \(h2o model m{12}…, rpc f\)"):
         resume(plan, ORIGIN.model_copy(update=other), files(1), "out")
 
 
@@ -71,6 +71,6 @@ def test_a_file_with_other_content_is_named(other):
 
 def test_files_that_are_still_to_be_scored_must_be_there():
     (part,) = divide(files(1, 1, 1))
-    check_there(part, {file.path: file for file in part})
+    check_exist(part, {file.path: file for file in part})
     with pytest.raises(UsageError, match=r"00\.parquet and 1 more files belonged to the input"):
-        check_there(part, {part[2].path: part[2]})
+        check_exist(part, {part[2].path: part[2]})

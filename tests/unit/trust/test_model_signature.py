@@ -176,7 +176,7 @@ def test_a_swap_is_verified_before_anything_is_uploaded(made, cluster, settings,
     told = hotswap(*swap, "prime256v1.pem")
     assert (told.stdout, told.stderr) == (
         "generation 1 accepted\n",
-        "hotswap: model.zip is as its signature says\n",
+        "hotswap: the signature of model.zip is valid\n",
     )
     (made / "model.zip").write_bytes(b"another file")
     stored = sorted((made / "store").rglob("*"))
@@ -189,9 +189,9 @@ def test_a_swap_is_verified_before_anything_is_uploaded(made, cluster, settings,
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--model", "s3://models/m.zip", "--model-sha256", "a", "--verify-with", "k"], "verifies what is uploaded"),
-        (["--proto", "p.proto", "--verify-with", "k"], "verifies what is uploaded"),
-        (["--model", "m.zip", "--package", "p.zip", "--verify-with", "k"], "name one file or folder"),
+        (["--model", "s3://models/m.zip", "--model-sha256", "a", "--verify-with", "k"], "needs exactly one upload"),
+        (["--proto", "p.proto", "--verify-with", "k"], "needs exactly one upload"),
+        (["--model", "m.zip", "--package", "p.zip", "--verify-with", "k"], "needs exactly one upload"),
         (["--model", "m.zip", "--signature", "s"], "--signature needs --verify-with"),
     ],
 )

@@ -1,4 +1,4 @@
-"""`hotswap abort-transaction`: ends a transaction that hangs, which `hotswap doctor` names."""
+"""`hotswap abort-transaction`: abort a hanging transaction, as listed by `hotswap doctor`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ with late:
 @deployment_argument
 @click.option("--topic", required=True, help="A topic of the deployment.")
 @click.option("--partition", required=True, type=click.IntRange(min=0), metavar="N", help="Its partition.")
-@click.option("--producer-id", required=True, type=click.IntRange(min=0), metavar="ID", help="As `doctor` says.")
-@click.option("--yes", "is_sure", is_flag=True, help="Do not ask.")
+@click.option("--producer-id", required=True, type=click.IntRange(min=0), metavar="ID", help="As `doctor` prints it.")
+@click.option("--yes", "is_sure", is_flag=True, help="Abort without confirmation.")
 @kafka_option
 def abort_transaction(
     deployment: str,
@@ -29,14 +29,14 @@ def abort_transaction(
 ) -> None:
     """Abort a transaction that hangs on a topic of a deployment, as `doctor` names it; asks first.
 
-    Only one that has been open for longer than its time-out, that no coordinator knows, or that is of a transactional
-    id of the deployment and was not committed; any other is refused, and why. It needs the right Alter of the cluster,
-    Describe of all transactional ids, and for one of the deployment's ids Write of it.
+    Only one that has been open for longer than its time-out, that no coordinator knows, or that has a transactional id
+    of the deployment and was not committed; any other is refused, with the reason. It needs Alter on the cluster,
+    Describe on all transactional ids, and Write on the id if it is one of the deployment's.
     """
     settings = make_settings(deployment=deployment, kafka=kafka)
-    found = run(read_hanging(settings, Which(topic, partition, producer_id)))
-    show("\n".join([described(found), "This will:", *(f"  {step}" for step in steps(found))]))
+    hanging = run(read_hanging(settings, Which(topic, partition, producer_id)))
+    show("\n".join([described(hanging), "This will:", *(f"  {step}" for step in steps(hanging))]))
     if not is_sure:
         click.confirm("Abort this transaction?", abort=True)
-    run(abort(settings, found))
+    run(abort(settings, hanging))
     show("the transaction is aborted")

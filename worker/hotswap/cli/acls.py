@@ -1,4 +1,4 @@
-"""`hotswap acls`: the least rights of each role in a deployment, to be granted by whoever may."""
+"""`hotswap acls`: the least rights of each role in a deployment, for an administrator to grant."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ with late:
     from hotswap.kafka.topics.control_topic import settled
     from hotswap.settings import Settings
 
-_OF_STRIMZI = {"topic": "topic", "group": "group", "transactional_id": "transactionalId"}
+_STRIMZI_KINDS = {"topic": "topic", "group": "group", "transactional_id": "transactionalId"}
 _USER = "User:"
 
 
 @click.command()
 @deployment_argument
-@click.option("--principal", required=True, metavar="USER", help="Whom to grant them to, as User:worker.")
+@click.option("--principal", required=True, metavar="USER", help="The grantee, as User:worker.")
 @click.option(
     "--role",
     "roles",
     type=click.Choice([role.value for role in KafkaRole]),
     multiple=True,
-    help="Whose rights; may be repeated. [default: each role's, under its name]",
+    help="The role; may be repeated. [default: each, under its name]",
 )
 @click.option(
     "--format",
@@ -40,22 +40,22 @@ _USER = "User:"
     type=click.Choice(["kafka-acls", "strimzi"]),
     default="kafka-acls",
     show_default=True,
-    help="Commands of Kafka's own kafka-acls.sh, or a KafkaUser of Strimzi.",
+    help="Commands for Kafka's kafka-acls.sh, or a KafkaUser for Strimzi.",
 )
 def acls(deployment: str, principal: str, roles: tuple[str, ...], style: str) -> None:
     """Print the least rights of each role in a deployment, as commands for kafka-acls or for Strimzi.
 
-    A worker scores; a publisher writes requests; a reader reads predictions and dead letters; control is who swaps,
-    rolls back, pauses, and asks for the status. The settings decide what is asked for: the names of topics and group,
-    and HOTSWAP_DELIVERY. Kafka is asked which control topic the deployment follows, unless HOTSWAP_CONTROL_TOPIC says.
+    A worker scores; a publisher writes requests; a reader reads predictions and dead letters; control swaps, rolls
+    back, pauses, and reads the status. The rights depend on the settings: the names of topics and group, and
+    HOTSWAP_DELIVERY. The control topic is read from Kafka, unless HOTSWAP_CONTROL_TOPIC names it.
     """
     if not principal.startswith(_USER) or principal == _USER:
-        raise UsageError(f"{principal!r} is no principal as Kafka writes it: is it {_USER}{principal}?")
+        raise UsageError(f"{principal!r} is not a Kafka principal: did you mean {_USER}{principal}?")
     settings = make_settings(deployment=deployment)
     try:
         settings = run(settled(settings))
     except (StartError, Doubt) as unknown:
-        note(f"hotswap: {settings.topics.control} is taken for its control topic, for Kafka could not tell: {unknown}")
+        note(f"hotswap: assuming the control topic {settings.topics.control}, since Kafka could not be read: {unknown}")
     chosen = {KafkaRole(role): rights_of(KafkaRole(role), settings) for role in roles or KafkaRole}
     if style == "strimzi":
         show(_user(principal.removeprefix(_USER), chosen))
@@ -74,7 +74,7 @@ def _command(settings: Settings, principal: str, right: Right) -> str:
 
 
 def _user(name: str, chosen: Mapping[KafkaRole, Sequence[Right]]) -> str:
-    """Return a KafkaUser with what the roles need together, in JSON's subset of YAML."""
+    """Return a KafkaUser with the rights of all roles, in JSON's subset of YAML."""
     rights = dict.fromkeys(right for granted in chosen.values() for right in granted)
     operations: dict[tuple[str, str, bool], list[str]] = {}
     for right in rights:
@@ -82,7 +82,7 @@ def _user(name: str, chosen: Mapping[KafkaRole, Sequence[Right]]) -> str:
     granted: list[dict[str, Any]] = [
         {
             "resource": {
-                "type": _OF_STRIMZI[kind],
+                "type": _STRIMZI_KINDS[kind],
                 "name": resource,
                 "patternType": "prefix" if is_prefix else "literal",
             },
@@ -96,7 +96,7 @@ kind: KafkaUser
 metadata:
   name: {json.dumps(name)}
 spec:
-  # Add what your users authenticate with, and metadata.labels["strimzi.io/cluster"].
+  # Add the authentication of your users, and metadata.labels["strimzi.io/cluster"].
   authorization:
     type: simple
     acls:

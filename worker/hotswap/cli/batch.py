@@ -1,4 +1,4 @@
-"""Commands on a lake: `batch`."""
+"""`hotswap batch`: scoring of a lake's files."""
 
 from __future__ import annotations
 
@@ -29,32 +29,32 @@ from hotswap.cli.table import allow_missing_option, operation_option
 from hotswap.errors import StartError, UsageError
 
 with late:
-    from hotswap.cli.files import compile_given
+    from hotswap.cli.files import compile_proto
     from hotswap.client.serving import find_operation
     from hotswap.lake.origin import OriginScorer, fetch
     from hotswap.lake.plan import Origin
     from hotswap.packages.package import open_package
     from hotswap.settings import Settings
 
-if TYPE_CHECKING:  # it needs the extra, which may be missing
+if TYPE_CHECKING:  # needs the extra
     from hotswap.host.facts import Description
     from hotswap.lake.job import BatchProgress
 
-_NEEDED = ("pandas", "ptars", "pyarrow", "pyspark")
+_EXTRA = ("pandas", "ptars", "pyarrow", "pyspark")
 
 
 @click.command()
 @deployment_argument
-@click.option("--input", "given", required=True, metavar="URI", help="Parquet or CSV files: a folder, or a glob.")
+@click.option("--input", "source", required=True, metavar="URI", help="Parquet or CSV files: a folder, or a glob.")
 @click.option("--output", required=True, metavar="URI", help="The folder to write to, as Parquet.")
-@click.option("--package", type=local_file, metavar="FILE", help="Score with this package; Kafka is not asked.")
+@click.option("--package", type=local_file, metavar="FILE", help="Score with this package, without Kafka.")
 @click.option(
-    "--generation", type=click.IntRange(min=1), metavar="N", help="Score with this one. [default: what serves]"
+    "--generation", type=click.IntRange(min=1), metavar="N", help="Score with this one. [default: the serving one]"
 )
 @operation_option
 @allow_missing_option
-@click.option("--master", default="local[*]", show_default=True, metavar="URL", help="The cluster, as Spark calls it.")
-@click.option("--conf", multiple=True, metavar="KEY=VALUE", help="A setting of Spark's; may be given several times.")
+@click.option("--master", default="local[*]", show_default=True, metavar="URL", help="The cluster's URL for Spark.")
+@click.option("--conf", multiple=True, metavar="KEY=VALUE", help="A Spark setting; may be repeated.")
 @click.option(
     "--environment",
     type=local_file,
@@ -63,20 +63,20 @@ _NEEDED = ("pandas", "ptars", "pyarrow", "pyspark")
 )
 @kafka_option
 @json_option
-def batch(deployment: str, given: str, output: str, **options: Any) -> None:
+def batch(deployment: str, source: str, output: str, **options: Any) -> None:
     """Score the Parquet or CSV files of a lake on a Spark cluster; needs the extra `lake`.
 
     They are scored with a package, or with a generation of the deployment. Each row of the output has its columns, the
     answer's fields and message, or the code and the reason of its refusal, with the generation and the package's
-    digest. Run again, it scores only what is missing.
+    digest. A second run scores only the missing partitions.
     """
-    if missing := [name for name in _NEEDED if not importlib.util.find_spec(name)]:
+    if missing := [name for name in _EXTRA if not importlib.util.find_spec(name)]:
         raise StartError(f"{', '.join(missing)} is not installed here: install hotswap[lake]")
     if options["package"] and options["generation"]:
         raise UsageError("name a --package or a --generation, not both")
     settings = make_settings(deployment=deployment, kafka=options["kafka"])
     with _scorer(settings, options) as scorer:
-        _run(settings, scorer, given, output, options)
+        _run(settings, scorer, source, output, options)
 
 
 @contextmanager
@@ -97,49 +97,49 @@ def _scorer(settings: Settings, options: Mapping[str, Any]) -> Iterator[OriginSc
         )
 
 
-def _run(settings: Settings, scorer: OriginScorer, given: str, output: str, options: Mapping[str, Any]) -> None:
+def _run(settings: Settings, scorer: OriginScorer, source: str, output: str, options: Mapping[str, Any]) -> None:
     from hotswap.lake.job import BatchRun  # noqa: PLC0415 - needs the extra
-    from hotswap.lake.session import sent, session  # noqa: PLC0415 - the same
+    from hotswap.lake.session import distribute, session  # noqa: PLC0415 - the same
 
-    operation = find_operation(compile_given(scorer.proto), options["operation"])
+    operation = find_operation(compile_proto(scorer.proto), options["operation"])
     description = run(_describe(settings, scorer))
     reads, fields = description.reads.get(operation.name, {}), description.fields.get(operation.name, {})
     origin = scorer.origin(operation.name, fields)
-    parcel = scorer.parcel(settings, origin, fields)
+    spec = scorer.spec(settings, origin, fields)
     name = f"hotswap batch {settings.deployment}"
     most = scorer.configuration.max_batch_records or settings.max_batch_records
     with session(name, options["master"], _conf(options["conf"]), options["environment"], most) as spark:
-        work = BatchRun(spark, given, output)
-        for line in work.look(parcel, reads, may_lack=options["may_lack"]):
+        work = BatchRun(spark, source, output)
+        for line in work.check(spec, reads, may_lack=options["may_lack"]):
             note(line)
         plan = work.plan(origin)
         began = time.monotonic()
-        with sent(spark, parcel, scorer.model):
-            last = _show(work.run(plan, parcel))
+        with distribute(spark, spec, scorer.model):
+            last = _show(work.run(plan, spec))
     _report(last, time.monotonic() - began, origin, output, is_json=options["is_json"])
 
 
 async def _describe(settings: Settings, scorer: OriginScorer) -> Description:
-    """Start a host here, so that a model that cannot be loaded is told before a cluster is asked for anything."""
-    from hotswap.client.scoring import own_host  # noqa: PLC0415 - not to be had on Windows; see cli/main.py
+    """Load the model in a local host, to report a bad model before the cluster starts work."""
+    from hotswap.client.scoring import own_host  # noqa: PLC0415 - unavailable on Windows; see cli/main.py
 
     hosting = own_host(settings, scorer.model, scorer.kind, scorer.proto, scorer.configuration)
     async with hosting as (_, description):
         return description
 
 
-def _conf(given: Sequence[str]) -> dict[str, str]:
-    if wrong := [pair for pair in given if "=" not in pair]:
-        raise UsageError(f"--conf {wrong[0]}: a setting of Spark's is KEY=VALUE")
-    return dict(pair.split("=", 1) for pair in given)
+def _conf(pairs: Sequence[str]) -> dict[str, str]:
+    if wrong := [pair for pair in pairs if "=" not in pair]:
+        raise UsageError(f"--conf {wrong[0]}: a Spark setting must be KEY=VALUE")
+    return dict(pair.split("=", 1) for pair in pairs)
 
 
-def _show(underway: Iterator[BatchProgress]) -> BatchProgress:
-    """Show how far it is: on a terminal as a bar, otherwise a line for each partition."""
+def _show(states: Iterator[BatchProgress]) -> BatchProgress:
+    """Show the progress: a bar on a terminal, otherwise a line for each partition."""
     last = None
     with progress() as bar:
         task = bar.add_task("partitions")
-        for last in underway:
+        for last in states:
             rows = f"{last.rows.total():,} rows, {last.tasks} of {last.of_tasks} tasks; partitions"
             bar.update(task, description=rows, total=last.partitions, completed=last.done)
             if bar.disable and last.has_grown:

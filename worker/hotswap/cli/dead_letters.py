@@ -1,4 +1,4 @@
-"""`hotswap dead-letters`: lists refused requests with the reasons, and publishes them again."""
+"""`hotswap dead-letters`: list refused requests with their reasons, and publish them again."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ _READ_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class _Filter:
     since_ms: int
     code: str | None
 
-    def takes(self, record: Any) -> bool:
+    def matches(self, record: Any) -> bool:
         return record.timestamp >= self.since_ms and (not self.code or header_texts(record).get("code") == self.code)
 
 
@@ -57,36 +57,36 @@ class _Wanted:
 @click.option("--code", metavar="CODE", help="Only those with this code.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N.")
 @click.option("--follow", "is_following", is_flag=True, help="Print new ones from now on, until Ctrl-C.")
-@click.option("--all", "is_all", is_flag=True, help="With --follow: those that are there, first.")
+@click.option("--all", "is_all", is_flag=True, help="With --follow: the existing ones first.")
 @click.option("--replay", "is_replaying", is_flag=True, help="Publish their requests again.")
-@click.option("--yes", "is_sure", is_flag=True, help="Do not ask before the replay.")
+@click.option("--yes", "is_sure", is_flag=True, help="Replay without confirmation.")
 @kafka_option
 @json_option
-def dead_letters(deployment: str, **given: Any) -> None:
-    """List the refused requests in the order of time: when, where, by which generation, and why.
+def dead_letters(deployment: str, **options: Any) -> None:
+    """List the refused requests by time, each with its place, generation and reason.
 
-    --follow prints those that are refused from now on; with --since, --limit or --all, the earlier ones first.
+    --follow prints new refusals; with --since, --limit or --all, earlier ones first.
 
     --replay publishes the original bytes, key and headers to the requests topic again and keeps the request-id, so that
-    a client waiting for it is answered; the header `replay-of` names the request that was refused.
+    a waiting client gets its answer; the header `replay-of` names the refused request.
     """
-    settings = make_settings(deployment=deployment, kafka=given["kafka"])
-    wanted = _Wanted(parse_since(given["since"], time.time()) if given["since"] else 0, given["code"])
-    if given["is_replaying"]:
-        if given["is_following"] or given["is_all"] or given["limit"]:
+    settings = make_settings(deployment=deployment, kafka=options["kafka"])
+    selection = _Filter(parse_since(options["since"], time.time()) if options["since"] else 0, options["code"])
+    if options["is_replaying"]:
+        if options["is_following"] or options["is_all"] or options["limit"]:
             raise UsageError(
                 "--replay can be combined with --since and --code, but not with --follow, --all or --limit"
             )
-        run(_replay(settings, wanted, given))
+        run(_replay(settings, selection, options))
     else:
-        run(_list(settings, wanted, given))
+        run(_list(settings, selection, options))
 
 
 def parse_since(text: str, now: float) -> int:
-    """Return a time in ms since the epoch, given as an age (10m, 2h) or in ISO 8601 (local time without a zone).
+    """Parse an age (10m, 2h) or an ISO 8601 time (local without a zone) to ms since the epoch.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: the text is neither.
 
     """
     if match := re.fullmatch(r"(\d+)([smhd])", text):
@@ -107,11 +107,11 @@ async def _reading(settings: Settings, offsets: Mapping[int, int] | None = None)
         await reader.stop()
 
 
-async def _read(settings: Settings, wanted: _Wanted) -> AsyncGenerator[Any, None]:
-    """Yield the dead letters up to the current end (a replay that is refused again must not be replayed for ever)."""
+async def _read(settings: Settings, selection: _Filter) -> AsyncGenerator[Any, None]:
+    """Yield the dead letters up to the current end: a replay refused again must not be replayed for ever."""
     async with _reading(settings) as reader, aclosing(_up_to(reader, await reader.end())) as chunks:
         async for records in chunks:
-            for record in filter(wanted.takes, records):
+            for record in filter(selection.matches, records):
                 yield record
 
 
@@ -124,14 +124,16 @@ def _unread(positions: Mapping[int, int], ends: Mapping[int, int]) -> list[int]:
     return [partition for partition, end in ends.items() if positions[partition] < end]
 
 
-async def _by_time(reader: LogReader, ends: Mapping[int, int], wanted: _Wanted) -> AsyncGenerator[dict[str, Any], None]:
-    """Yield what to print of the dead letters below `ends`, merged by time: each partition is in that order itself."""
+async def _by_time(
+    reader: LogReader, ends: Mapping[int, int], selection: _Filter
+) -> AsyncGenerator[dict[str, Any], None]:
+    """Yield documents of the dead letters below `ends`, merged by time; each partition is in this order already."""
     waiting: list[tuple[int, int, int, dict[str, Any]]] = []
     last_ms = dict.fromkeys(ends, -1)
     async for records in _up_to(reader, ends):
         for record in records:
             last_ms[record.partition] = record.timestamp
-            if wanted.takes(record):
+            if selection.matches(record):
                 heapq.heappush(waiting, (record.timestamp, record.partition, record.offset, _document(record)))
         unread = _unread(await reader.positions(), ends)
         until = min((last_ms[partition] for partition in unread), default=math.inf)
@@ -139,33 +141,33 @@ async def _by_time(reader: LogReader, ends: Mapping[int, int], wanted: _Wanted) 
             yield heapq.heappop(waiting)[-1]
 
 
-async def _list(settings: Settings, wanted: _Wanted, given: dict[str, Any]) -> None:
+async def _list(settings: Settings, selection: _Filter, options: dict[str, Any]) -> None:
     count = 0
-    newest = deque[dict[str, Any]](maxlen=given["limit"] or 0)
-    is_from_now_on = given["is_following"] and not (given["since"] or given["limit"] or given["is_all"])
+    newest = deque[dict[str, Any]](maxlen=options["limit"] or 0)
+    is_only_new = options["is_following"] and not (options["since"] or options["limit"] or options["is_all"])
     async with _reading(settings) as reader:
         ends = await reader.end()
-        async with aclosing(_by_time(reader, {} if is_from_now_on else ends, wanted)) as documents:
+        async with aclosing(_by_time(reader, {} if is_only_new else ends, selection)) as documents:
             async for document in documents:
-                if given["limit"]:
+                if options["limit"]:
                     newest.append(document)
                 else:
-                    _print(document, given)
+                    _print(document, options)
                     count += 1
     for document in newest:
-        _print(document, given)
-    if given["is_following"]:
-        await _follow(settings, ends, wanted, given)
+        _print(document, options)
+    if options["is_following"]:
+        await _follow(settings, ends, selection, options)
     note(f"{count + len(newest)} dead letters")
 
 
-async def _follow(settings: Settings, ends: Mapping[int, int], wanted: _Wanted, given: dict[str, Any]) -> None:
+async def _follow(settings: Settings, ends: Mapping[int, int], selection: _Filter, options: dict[str, Any]) -> None:
     """Print the dead letters from these offsets on, until Ctrl-C."""
     async with _reading(settings, ends) as reader:
         while True:
             for record in sorted(await reader.read(_READ_S), key=lambda record: record.timestamp):
-                if wanted.takes(record):
-                    _print(_document(record), given)
+                if selection.matches(record):
+                    _print(_document(record), options)
 
 
 def _document(record: Any) -> dict[str, Any]:
@@ -185,29 +187,29 @@ def _document(record: Any) -> dict[str, Any]:
     }
 
 
-def _print(document: dict[str, Any], given: dict[str, Any]) -> None:
-    if given["is_json"]:
+def _print(document: dict[str, Any], options: dict[str, Any]) -> None:
+    if options["is_json"]:
         print_json(document)
         return
-    gone = "" if document["is_value_kept"] else "  (value not kept)"
+    missing = "" if document["is_value_kept"] else "  (value not kept)"
     why = "  ".join([document["source"], f"generation {document['generation']}", document["code"], document["message"]])
-    show(printable(f"{local_time(document['at_ms'])}  {why}{gone}"))
+    show(printable(f"{local_time(document['at_ms'])}  {why}{missing}"))
 
 
-async def _replay(settings: Settings, wanted: _Wanted, given: dict[str, Any]) -> None:
-    if not given["is_sure"]:
-        async with aclosing(_read(settings, wanted)) as records:
+async def _replay(settings: Settings, selection: _Filter, options: dict[str, Any]) -> None:
+    if not options["is_sure"]:
+        async with aclosing(_read(settings, selection)) as records:
             count = sum([1 async for record in records if not lacks_value(record)])
         question = f"publish {count} refused requests to {settings.topics.requests} again?"
         if not count or not click.confirm(printable(question), err=True):
             note(f"{count} dead letters, none published again")
             return
-    published = refused_here = 0
-    async with Client(settings) as client, aclosing(_read(settings, wanted)) as records:
+    published = not_kept = 0
+    async with Client(settings) as client, aclosing(_read(settings, selection)) as records:
         chunk: list[Outgoing] = []
         async for record in records:
             if lacks_value(record):
-                refused_here += 1
+                not_kept += 1
                 note(f"{refused(record).source} cannot be published again: value not kept")
                 continue
             chunk.append(as_request(record))
@@ -215,7 +217,7 @@ async def _replay(settings: Settings, wanted: _Wanted, given: dict[str, Any]) ->
                 published += len(await client.publish(chunk))
                 chunk.clear()
         published += len(await client.publish(chunk))
-    if given["is_json"]:
-        print_json({"published": published} | ({"not_kept": refused_here} if refused_here else {}))
+    if options["is_json"]:
+        print_json({"published": published} | ({"not_kept": not_kept} if not_kept else {}))
     else:
         show(f"{published} requests published to {settings.topics.requests} again")

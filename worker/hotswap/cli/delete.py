@@ -1,4 +1,4 @@
-"""`hotswap delete`: a deployment's group and topics, for good."""
+"""`hotswap delete`: delete a deployment's group and topics, for good."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ with late:
 
 @click.command()
 @deployment_argument
-@click.option("--yes", "is_sure", is_flag=True, help="Do not ask.")
+@click.option("--yes", "is_sure", is_flag=True, help="Delete without confirmation.")
 @kafka_option
 def delete(deployment: str, kafka: str | None, is_sure: bool) -> None:  # noqa: FBT001 - click's
     """Delete a deployment's consumer group, and the topics that are its alone, for good; asks first.
 
-    Refused while workers of it live. The requests, predictions and dead letters go if their names are the default ones
-    and no other group has offsets on the requests. The control and the status topic and all artifacts stay; what stays
-    is listed, and why. Then `hotswap status` does not list it any more.
+    Refused while it has live workers. The topics of requests, predictions and dead letters are deleted if they have the
+    default names and no other group has offsets on the requests. The control and status topics and all artifacts stay;
+    everything that stays is listed with the reason. `hotswap status` no longer lists the deployment.
     """
     settings = make_settings(deployment=deployment, kafka=kafka)
     plan = run(read_plan(settings))
@@ -33,16 +33,16 @@ def delete(deployment: str, kafka: str | None, is_sure: bool) -> None:  # noqa: 
     if not is_sure:
         click.confirm("Delete this for good?", abort=True)
     run(delete_now(settings, plan))
-    show(f"{deployment} is deleted, and `hotswap status` does not list it any more")
+    show(f"{deployment} is deleted; `hotswap status` no longer lists it")
 
 
 def _lines(deployment: str, plan: DeletionPlan) -> str:
-    gone = [
+    deletions = [
         *([f"group {plan.group}, with its offsets"] if plan.group else []),
         *(f"topic {one}" for one in plan.topics),
     ]
     deleted = (
-        "".join(f"  {what}\n" for what in gone) or "  nothing: there is no group, and no topic that is its alone\n"
+        "".join(f"  {what}\n" for what in deletions) or "  nothing: no group, and no topic of this deployment alone\n"
     )
     stays = "".join(f"  {what}: {why}\n" for what, why in plan.stays)
-    return f"Of {deployment}, this is deleted:\n{deleted}This stays:\n{stays}".rstrip()
+    return f"To be deleted of {deployment}:\n{deleted}To be kept:\n{stays}".rstrip()

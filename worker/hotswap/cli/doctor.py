@@ -1,4 +1,4 @@
-"""`hotswap doctor`: one line for each thing that a deployment depends on, and what to do where it is not right."""
+"""`hotswap doctor`: a line for each dependency of a deployment, with advice on each problem."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _STYLES = {"ok": "green", "advice": "cyan", "warning": "yellow", "fault": "bold 
 def doctor(deployment: str, kafka: str | None, is_json: bool) -> None:  # noqa: FBT001 - click's
     """Examine a deployment: Kafka, its topics and their settings, its workers; changes nothing.
 
-    Prints a line for each, and what to do where it is not right. Exits with 1 if there is a fault, and with 3 if Kafka
-    or a topic cannot be reached.
+    Prints a line for each, with advice on each problem. Exits with 1 if there is a fault, and with 3 if Kafka or a
+    topic cannot be reached.
     """
     settings = make_settings(deployment=deployment, kafka=kafka)
 

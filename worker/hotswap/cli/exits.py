@@ -1,4 +1,4 @@
-"""How a command ends: with 0, or with one line on stderr and an exit code. Imports little, to keep `--help` fast."""
+"""The end of a command: exit code 0, or one line on stderr and another code. Few imports, for a fast `--help`."""
 
 import importlib
 import os
@@ -16,18 +16,18 @@ from hotswap.printable import line_by_line, printable
 
 REFUSED, USAGE, UNREACHABLE = 1, 2, 3
 
-_OPTIONS_MEANT = {
+_HINTS = {
     "encode": "the deployment is an option, `hotswap encode FILE --deployment NAME`",
     "pack": "the name is an option, `hotswap pack MODEL --name NAME`",
     "rollback": "the generation is an option, `hotswap rollback DEPLOYMENT --to N`",
     "score": "it takes no deployment, `hotswap score FILE --model FILE --proto FILE`",
     "swap": "the model is an option, `hotswap swap DEPLOYMENT --model FILE`",
 }
-"""What was probably meant by one argument too many."""
+"""Hints for one argument too many."""
 
 
 class Failure(click.ClickException):
-    """Ends the command with one line on stderr and an exit code."""
+    """An error that ends the command with one line on stderr and an exit code."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(one_line(message))
@@ -39,17 +39,16 @@ class Failure(click.ClickException):
 
 
 class Commands(click.Group):
-    """A group whose commands report every error in one line: ours with its own text, any other as a bug.
+    """A group whose commands report every error in one line: Hotswap's with its text, any other as a bug.
 
-    `lazy` is the name of each command -> the module of `cli/` that defines it, and the first sentence of its help. A
-    command is imported when it runs, so that `--help` does not import them all. Those in `posix` end with one
-    sentence on Windows; their help is there all the same.
+    `lazy`: command name -> its module in `cli/`, and its help's first sentence. A command is imported when it runs, so
+    that `--help` does not import them all. On Windows, those in `posix` have help, and fail with one sentence.
     """
 
     def __init__(
-        self, *args: Any, lazy: Mapping[str, tuple[str, str]], posix: Collection[str] = (), **more: Any
+        self, *args: Any, lazy: Mapping[str, tuple[str, str]], posix: Collection[str] = (), **kwargs: Any
     ) -> None:
-        super().__init__(*args, **more)
+        super().__init__(*args, **kwargs)
         self.lazy, self.posix = lazy, posix
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
@@ -67,22 +66,22 @@ class Commands(click.Group):
         if cmd_name in self.posix and not IS_POSIX:
             command.callback = lambda **_: need_posix(f"`hotswap {cmd_name}`")
             for param in command.params:
-                param.required = False  # no option that is missing is worth a word then
+                param.required = False  # do not report missing options first
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        """Return the command of this name; click itself suggests one only among those that are imported."""
+        """Return the command of this name; click itself suggests only imported ones."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             from difflib import get_close_matches  # noqa: PLC0415 - only where it is needed
 
-            if near := get_close_matches(args[0], self.lazy, 1):
-                raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", error.ctx) from None
+            if matches := get_close_matches(args[0], self.lazy, 1):
+                raise click.UsageError(f"{error.message} Did you mean {matches[0]!r}?", error.ctx) from None
             raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - the same
-        """Write the list of commands with their whole summaries; click would cut each to one line."""
+        """Write the list of commands with whole summaries; click would truncate them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in sorted(self.lazy.items())])
 
@@ -92,8 +91,8 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except click.UsageError as error:
             used = error.ctx.command.name if error.ctx else None
-            if error.message.startswith("Got unexpected extra argument") and used in _OPTIONS_MEANT:
-                raise click.UsageError(f"{error.message}: {_OPTIONS_MEANT[used]}", error.ctx) from error
+            if error.message.startswith("Got unexpected extra argument") and used in _HINTS:
+                raise click.UsageError(f"{error.message}: {_HINTS[used]}", error.ctx) from error
             raise
         except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
             raise
@@ -103,19 +102,19 @@ class Commands(click.Group):
         except Exception as error:
             if os.environ.get("HOTSWAP_LOG_LEVEL") == "DEBUG":
                 note(traceback.format_exc())
-            what = f"{type(error).__name__}: {error}"
+            reason = f"{type(error).__name__}: {error}"
             again = "HOTSWAP_LOG_LEVEL=DEBUG shows the traceback"
-            raise Failure(f"this is a bug of hotswap, please report it: {what} ({again})", REFUSED) from error
+            raise Failure(f"this is a bug of hotswap, please report it: {reason} ({again})", REFUSED) from error
 
 
 def exit_with(level: str) -> None:
-    """End the command with 1 if this is the level of a fault (`client.findings.Level`)."""
+    """End the command with 1 if the level (`client.findings.Level`) is a fault."""
     if level == "fault":
         raise click.exceptions.Exit(REFUSED)
 
 
 def exit_code(error: HotswapError) -> int:
-    """Return the exit code for one of our errors."""
+    """Return the exit code of an error."""
     if isinstance(error, UsageError):
         return USAGE
     return UNREACHABLE if isinstance(error, StartError | NoAnswer | Doubt) else REFUSED
@@ -128,7 +127,7 @@ def one_line(message: str) -> str:
 
 
 def note(lines: str) -> None:
-    """Print a line of progress, or an error, on stderr; while a bar is shown, above it."""
-    # Not click.echo: it writes past rich's proxy of stderr, into the bar.
+    """Print progress or an error on stderr, above a progress bar."""
+    # click.echo would bypass rich's proxy of stderr and write into the bar.
     sys.stderr.write(f"{line_by_line(lines)}\n")
     sys.stderr.flush()

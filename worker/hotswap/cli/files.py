@@ -1,4 +1,4 @@
-"""Reads what commands take from files: a model, a proto, a configuration, rows."""
+"""Readers of the files that commands take: models, protos, configurations, rows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ with later:
 
 
 class Parts(NamedTuple):
-    """The parts of a generation that a command line names; None: not named."""
+    """The parts of a generation on a command line; None: not named."""
 
     model: Path | Model | None
     kind: str | None
@@ -38,33 +38,33 @@ class Parts(NamedTuple):
     configuration: Configuration | None
     samples: tuple[bytes, ...]
     name: str | None = None
-    """The model's, as a package calls it."""
+    """The model's name in a package."""
 
 
 package_option = click.option(
     "--package",
     type=local_file,
     metavar="FILE",
-    help="A package, ours or Acumos's; other options override its parts.",
+    help="A package of Hotswap or Acumos; other options override its parts.",
 )
 
 
 @contextmanager
-def parts_of(given: Mapping[str, Any]) -> Iterator[Parts]:
-    """Yield the parts that the options name, and the others from --package, while its files exist.
+def parts_of(options: Mapping[str, Any]) -> Iterator[Parts]:
+    """Yield the parts named by the options, and the others from --package, whose files exist in the block.
 
-    A package's samples are used with its own proto only.
+    A package's samples are used only with its own proto.
     """
-    model = model_of(given["model"] and str(given["model"]), given.get("model_sha256"), given["kind"])
-    proto = proto_of(given["proto"] and str(given["proto"]), given.get("proto_sha256"))
-    configuration = read_configuration(given["config"]) if given["config"] else None
-    if not given["package"]:
-        yield Parts(model, given["kind"], proto, configuration, ())
+    model = model_of(options["model"] and str(options["model"]), options.get("model_sha256"), options["kind"])
+    proto = proto_of(options["proto"] and str(options["proto"]), options.get("proto_sha256"))
+    configuration = read_configuration(options["config"]) if options["config"] else None
+    if not options["package"]:
+        yield Parts(model, options["kind"], proto, configuration, ())
         return
-    with open_package(given["package"]) as package:
+    with open_package(options["package"]) as package:
         yield Parts(
             model or package.model,
-            given["kind"] or (None if model else package.kind),
+            options["kind"] or (None if model else package.kind),
             proto or package.proto,
             configuration or package.configuration,
             () if proto else package.samples,
@@ -72,43 +72,43 @@ def parts_of(given: Mapping[str, Any]) -> Iterator[Parts]:
         )
 
 
-def compile_given(proto: Path | Proto) -> Schema:
+def compile_proto(proto: Path | Proto) -> Schema:
     """Compile the proto of a local file, or an inline one."""
     return compile_file(proto) if isinstance(proto, Path) else schema_of(proto)
 
 
-def model_of(given: str | None, sha256: str | None, kind: str | None) -> Path | Model | None:
+def model_of(location: str | None, sha256: str | None, kind: str | None) -> Path | Model | None:
     """Return a model from the command line: a local file, or a URI with its digest."""
-    if given is None:
+    if location is None:
         return None
-    if "://" not in given:
-        return Path(given)
+    if "://" not in location:
+        return Path(location)
     if not sha256:
-        raise UsageError(f"a model in a store needs its digest: add --model-sha256 to {without_secrets(given)}")
-    return Model(given, sha256.lower(), kind or "h2o")
+        raise UsageError(f"a model in a store needs its digest: add --model-sha256 to {without_secrets(location)}")
+    return Model(location, sha256.lower(), kind or "h2o")
 
 
-def proto_of(given: str | None, sha256: str | None) -> Path | Proto | None:
+def proto_of(location: str | None, sha256: str | None) -> Path | Proto | None:
     """Return a proto from the command line: a local file, or a URI with its digest."""
-    if given is None:
+    if location is None:
         return None
-    if "://" not in given:
-        return Path(given)
+    if "://" not in location:
+        return Path(location)
     if not sha256:
-        raise UsageError(f"a proto in a store needs its digest: add --proto-sha256 to {without_secrets(given)}")
-    return Proto(sha256.lower(), uri=given, is_descriptor_set=given.endswith((".desc", ".binpb")))
+        raise UsageError(f"a proto in a store needs its digest: add --proto-sha256 to {without_secrets(location)}")
+    return Proto(sha256.lower(), uri=location, is_descriptor_set=location.endswith((".desc", ".binpb")))
 
 
 @contextmanager
 def open_rows(path: Path, operation: Operation, options: TextOptions) -> Iterator[RowReader]:
-    """Open the rows of a CSV or JSON file, or of stdin if it is `-`, to be read lazily."""
+    """Open the rows of a CSV or JSON file, or of stdin (`-`), for lazy reading."""
     with open_table(path) as (file, kind):
         yield read_rows(file, kind, operation.input, options)
 
 
-async def what_serves(settings: Settings) -> Served:
-    """Return what serves, and note it if only the workers' reports say so."""
+async def read_served(settings: Settings) -> Served:
+    """Return the serving generation; note it if only the workers' reports confirm it."""
     served = await serving_schema(settings)
     if served.unverified:
-        note(f"what serves is known by the workers' reports alone: {served.unverified}")
+        note(f"the serving generation is known from the workers' reports alone: {served.unverified}")
     return served

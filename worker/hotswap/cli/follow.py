@@ -1,4 +1,4 @@
-"""Publishes a command from the command line, and follows it until every worker's outcome is final."""
+"""Publication of a command, followed until every worker's outcome is final."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _STYLES = dict.fromkeys(_GOOD, "green") | dict.fromkeys(_BAD, "red") | {"SUPERSE
 async def publish_and_follow(
     settings: Settings, publish: Publish, *, is_waiting: bool = True, timeout_s: float | None = None
 ) -> tuple[Receipt, FleetAnswer | None]:
-    """Publish a command and show the fleet's answer on stderr as it arrives; without waiting, the answer is None."""
+    """Publish a command and show the fleet's answer on stderr as it arrives; without waiting it is None."""
     async with Client(settings) as client:
         receipt = await publish(client)
         if receipt.incompatible:
@@ -38,12 +38,12 @@ async def publish_and_follow(
             return receipt, None
         shown: dict[str, Told] = {}
         if not sys.stderr.isatty():
-            told_by = client.await_swap(receipt, timeout_s, on_told=lambda told: note(_line(told)), on_held_up=note)
-            return receipt, _noted(await told_by)
+            answer = await client.await_swap(receipt, timeout_s, on_told=lambda one: note(_line(one)), on_held_up=note)
+            return receipt, _noted(answer)
         with Live(console=Console(stderr=True), transient=True) as live:
 
-            def show(told: Told) -> None:
-                shown[told.worker] = told
+            def show(report: Told) -> None:
+                shown[report.worker] = report
                 live.update(outcomes(settings.deployment, receipt, shown))
 
             answer = await client.await_swap(receipt, timeout_s, on_told=show, on_held_up=note)
@@ -51,57 +51,57 @@ async def publish_and_follow(
 
 
 def _noted(answer: FleetAnswer) -> FleetAnswer:
-    """Note what an operator should know of an answer, though it is good."""
+    """Note the reservations of an answer, even a good one."""
     if answer.unverified:
-        note(f"the reports are taken as they are, since the committed offsets may not be read: {answer.unverified}")
+        note(f"the reports could not be verified, since the committed offsets are unreadable: {answer.unverified}")
     if answer.strangers:
-        note(f"without a report, and no members of the group, which serves without them: {', '.join(answer.strangers)}")
+        note(f"no reports from workers outside the group, which serves without them: {', '.join(answer.strangers)}")
     return answer
 
 
 def title_of(receipt: Receipt) -> str:
-    """Return what to call the command."""
+    """Return the title of the command."""
     return f"generation {receipt.generation}" if receipt.generation else "command"
 
 
-def _phases(told: Told) -> str:
-    known = [phase for phase in _PHASES if phase in told.phase_seconds]
-    return "  ".join(f"{phase} {told.phase_seconds[phase]:.2f} s" for phase in known)
+def _phases(report: Told) -> str:
+    known = [phase for phase in _PHASES if phase in report.phase_seconds]
+    return "  ".join(f"{phase} {report.phase_seconds[phase]:.2f} s" for phase in known)
 
 
-def _line(told: Told) -> str:
-    why = ": ".join(part for part in (told.code, shortened(told.message)) if part)
-    return "  ".join(part for part in (f"{told.worker}: {told.outcome}", _phases(told), why) if part)
+def _line(report: Told) -> str:
+    why = ": ".join(part for part in (report.code, shortened(report.message)) if part)
+    return "  ".join(part for part in (f"{report.worker}: {report.outcome}", _phases(report), why) if part)
 
 
-def outcomes(deployment: str, receipt: Receipt, told: Mapping[str, Told]) -> Table:
-    """Build a table of each worker's outcome; a reason that several give is printed once, and the first ones of many.
+def outcomes(deployment: str, receipt: Receipt, reports: Mapping[str, Told]) -> Table:
+    """Build a table of each worker's outcome; a shared reason is printed once, and of many reasons the first ones.
 
-    A column that is empty for each worker is left out.
+    Empty columns are left out.
     """
     rows: list[tuple[str, Text, str, str]] = []
     first: dict[str, str] = {}
-    for worker, said in sorted(told.items()):
-        message = first_reasons(said.message, all_reasons(deployment, receipt.generation))
-        same = first.setdefault(f"{said.code}\n{said.message}", worker)
-        shown = f"{said.code}\n{message}".strip() if same == worker or not message else f"{said.code}, as {same}"
-        rows.append((worker, styled(said.outcome, _STYLES.get(said.outcome, "")), _phases(said), shown))
+    for worker, report in sorted(reports.items()):
+        message = first_reasons(report.message, all_reasons(deployment, receipt.generation))
+        same = first.setdefault(f"{report.code}\n{report.message}", worker)
+        shown = f"{report.code}\n{message}".strip() if same == worker or not message else f"{report.code}, as {same}"
+        rows.append((worker, styled(report.outcome, _STYLES.get(report.outcome, "")), _phases(report), shown))
     columns = ("worker", "outcome", "phases", "why")
     filled = [at for at in range(len(columns)) if any(map(str, (row[at] for row in rows)))]
     cells = [[row[at] for at in filled] for row in rows]
     return table(title_of(receipt), [columns[at] for at in filled], cells)
 
 
-def what_went_wrong(receipt: Receipt, answer: FleetAnswer) -> str:
-    """Return a line with the workers that did not apply the command, and the reasons."""
+def failure_of(receipt: Receipt, answer: FleetAnswer) -> str:
+    """Return a line with the workers that did not apply the command, and their reasons."""
     reasons: dict[str, list[str]] = {}
-    for worker, told in answer.told.items():
-        if not told.is_good:
-            what = ", ".join(filter(None, (told.outcome.lower(), told.code)))
-            reasons.setdefault(f"{what}: {shortened(told.message)}", []).append(worker)
+    for worker, report in answer.told.items():
+        if not report.is_good:
+            outcome = ", ".join(filter(None, (report.outcome.lower(), report.code)))
+            reasons.setdefault(f"{outcome}: {shortened(report.message)}", []).append(worker)
     for worker in answer.missing:
         reasons.setdefault("did not finish in time", []).append(worker)
     total = len(answer.told) + len(answer.missing)
-    said = [f"{what} (on {len(by)} of {total}: {', '.join(by)})" for what, by in reasons.items()]
-    said += [f"not confirmed in time: {answer.unconfirmed}"] * bool(answer.unconfirmed)
-    return f"{title_of(receipt)}: {'; '.join(said)}"
+    failures = [f"{reason} (on {len(by)} of {total}: {', '.join(by)})" for reason, by in reasons.items()]
+    failures += [f"not confirmed in time: {answer.unconfirmed}"] * bool(answer.unconfirmed)
+    return f"{title_of(receipt)}: {'; '.join(failures)}"

@@ -1,4 +1,4 @@
-"""`hotswap gateway`: deployments over HTTP."""
+"""`hotswap gateway`: serve deployments over HTTP."""
 
 from __future__ import annotations
 
@@ -21,35 +21,33 @@ with late:
 if TYPE_CHECKING:
     from hotswap.gateway.server import MakeConsole
 
-_NEEDED = ("httptools", "jinja2", "python_multipart", "starlette", "uvicorn")
+_EXTRA = ("httptools", "jinja2", "python_multipart", "starlette", "uvicorn")
 
 
 _FILES = {
-    "--tokens": "Who may call: tokens, certificates and their roles (TOML).",
-    "--certificate": "Serve over TLS: its certificate with the chain, PEM.",
-    "--key": "The certificate's key, unless the same file has it.",
+    "--tokens": "Callers: tokens, certificates and their roles (TOML).",
+    "--certificate": "Serve over TLS with this certificate and its chain, PEM.",
+    "--key": "The certificate's key, unless it is in the same file.",
     "--key-password": "A file with the password of the key.",
-    "--client-ca": "The authorities of clients' certificates, PEM.",
+    "--client-ca": "CA certificates for verifying clients, PEM.",
 }
 _ACCESS = ("tokens", "certificate", "key", "key_password", "client_ca", "is_behind_tls_proxy")
 
-changes_option = click.option(
-    "--allow-changes", is_flag=True, help="Let the console change deployments, not only show."
-)
+changes_option = click.option("--allow-changes", is_flag=True, help="Let the console change deployments.")
 
 
 def access_options(command: Command) -> Command:
-    """Add the options that say who may call."""
-    told = "Callers of other machines come through a proxy, and to it over TLS."
-    command = click.option("--behind-tls-proxy", "is_behind_tls_proxy", is_flag=True, help=told)(command)
-    for name, told in reversed(_FILES.items()):
-        command = click.option(name, type=local_file, metavar="FILE", help=told)(command)
+    """Add the options for authentication and TLS."""
+    text = "Remote callers come through a proxy that terminates TLS."
+    command = click.option("--behind-tls-proxy", "is_behind_tls_proxy", is_flag=True, help=text)(command)
+    for name, text in reversed(_FILES.items()):
+        command = click.option(name, type=local_file, metavar="FILE", help=text)(command)
     return command
 
 
-def access_of(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what these options say."""
-    return {name: given[name] for name in _ACCESS}
+def access_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of the `access_options`."""
+    return {name: options[name] for name in _ACCESS}
 
 
 def settings_of(deployments: Sequence[str], kafka: str | None) -> list[Settings]:
@@ -57,7 +55,7 @@ def settings_of(deployments: Sequence[str], kafka: str | None) -> list[Settings]
 
     Raises:
         StartError: the extra is not installed.
-        UsageError: a deployment is named twice, a setting is wrong, or the key that signs cannot be read.
+        UsageError: a deployment is named twice, a setting is wrong, or the signing key cannot be read.
 
     """
     if missing := missing_extra():
@@ -66,16 +64,16 @@ def settings_of(deployments: Sequence[str], kafka: str | None) -> list[Settings]
         raise UsageError("a deployment is named twice")
     settings = [make_settings(deployment=name, kafka=kafka) for name in deployments]
     if key := settings[0].sign_with:
-        Signer.read(key)  # not first when somebody swaps
+        Signer.read(key)  # fail now, not at the first swap
     logs.set_up(level=settings[0].log_level, style=settings[0].log_format)
     return settings
 
 
-def console_of(given: Mapping[str, Any]) -> MakeConsole:
-    """Return what makes the console that the options ask for."""
+def console_of(options: Mapping[str, Any]) -> MakeConsole:
+    """Return the console's factory."""
     from hotswap.console.app import Console  # noqa: PLC0415 - an extra
 
-    return partial(Console, is_changing=given["allow_changes"])
+    return partial(Console, is_changing=options["allow_changes"])
 
 
 @click.command()
@@ -90,7 +88,7 @@ def console_of(given: Mapping[str, Any]) -> MakeConsole:
     default=30.0,
     show_default=True,
     metavar="S",
-    help="How long to wait for an answer.",
+    help="The time-out for an answer.",
 )
 @click.option(
     "--max-waiting",
@@ -98,7 +96,7 @@ def console_of(given: Mapping[str, Any]) -> MakeConsole:
     default=20_000,
     show_default=True,
     metavar="N",
-    help="The most requests of a deployment that wait for their answers.",
+    help="The maximum of a deployment's requests in flight.",
 )
 @click.option(
     "--max-body",
@@ -115,36 +113,35 @@ def console_of(given: Mapping[str, Any]) -> MakeConsole:
     default=2,
     show_default=True,
     metavar="N",
-    help="How many calls at a time may score by a model of their own.",
+    help="The maximum of concurrent calls that score by their own model.",
 )
 @click.option("--allow-foreign-code", is_flag=True, help="Let such a model be a jar or a Spark pipeline, too.")
 @changes_option
 @access_options
-def gateway(deployments: tuple[str, ...], **given: Any) -> None:
+def gateway(deployments: tuple[str, ...], **options: Any) -> None:
     """Serve deployments over HTTP until SIGTERM or Ctrl-C; needs the extra `gateway`.
 
-    The first deployment has the endpoints of Acumos's model runner, all of them those below /v1/; the console is at
-    /console. Without --tokens, whoever reaches the port may use them, so the address must be one that only this machine
-    reaches.
+    The first deployment has the endpoints of Acumos's model runner, all have those below /v1/; the console is at
+    /console. Without --tokens anybody who reaches the port may use them, so the address must be a loopback address.
 
-    SIGHUP has it read HOTSWAP_LOG_LEVEL from its file of settings, and the trust file, again; it stops nothing.
+    SIGHUP reloads HOTSWAP_LOG_LEVEL from the file of settings, and the trust file, without a restart.
     """
-    settings = settings_of(deployments, given["kafka"])
+    settings = settings_of(deployments, options["kafka"])
     from hotswap.gateway.server import GatewayOptions, serve  # noqa: PLC0415 - an extra
 
-    options = GatewayOptions(
-        host=given["host"],
-        port=given["port"],
-        timeout_s=given["timeout_s"],
-        max_waiting=given["max_waiting"],
-        body_bytes=given["body_mib"] << 20,
-        hosts=given["hosts"],
-        is_foreign_code_allowed=given["allow_foreign_code"],
-        **access_of(given),
+    gateway_options = GatewayOptions(
+        host=options["host"],
+        port=options["port"],
+        timeout_s=options["timeout_s"],
+        max_waiting=options["max_waiting"],
+        body_bytes=options["body_mib"] << 20,
+        hosts=options["hosts"],
+        is_foreign_code_allowed=options["allow_foreign_code"],
+        **access_of(options),
     )
-    serve(settings, options, console_of(given))
+    serve(settings, gateway_options, console_of(options))
 
 
 def missing_extra() -> list[str]:
     """Return the modules of the extra `gateway` that are not installed."""
-    return [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    return [name for name in _EXTRA if importlib.util.find_spec(name) is None]

@@ -1,4 +1,4 @@
-"""`hotswap history`: the last commands to a deployment, and who gave them."""
+"""`hotswap history`: the last commands to a deployment, with their authors."""
 
 from __future__ import annotations
 
@@ -31,15 +31,20 @@ _SHOWN_PARTITIONS = 4
 @click.command()
 @deployment_argument
 @click.option(
-    "--limit", type=click.IntRange(1, _MOST), default=20, show_default=True, metavar="N", help="At most so many."
+    "--limit",
+    type=click.IntRange(1, _MOST),
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="The maximum number of commands.",
 )
 @kafka_option
 @json_option
 def history(deployment: str, limit: int, kafka: str | None, is_json: bool) -> None:  # noqa: FBT001 - click's
-    """List the last commands, the newest first: who gave each, when, its outcome, and where it took over.
+    """List the last commands, newest first: author, time, outcome, and the offsets where each took over.
 
-    The name of who gave a command is its key's in the trust file (HOTSWAP_TRUST), if the signature is valid. AT is the
-    command's offset in the control topic; FROM is each partition's first offset that its generation answered.
+    The author is the name of the signing key in the trust file (HOTSWAP_TRUST), if the signature is valid. AT is the
+    command's offset in the control topic; FROM is the first offset that its generation answered in each partition.
     """
     signed = run(read_signed(make_settings(deployment=deployment, kafka=kafka), limit))
     if is_json:
@@ -72,9 +77,9 @@ def _outcome(one: Signed) -> str:
     verdict = one.view.entry.verdict
     if verdict.outcome and verdict.code:
         return f"{verdict.outcome} {verdict.code}"
-    counted = Counter(f"{told.outcome} {told.code}".strip() for told in one.view.told.values())
-    told = ", ".join(f"{what} on {workers}" for what, workers in sorted(counted.items()))
-    return told or verdict.outcome or "accepted"
+    counts = Counter(f"{report.outcome} {report.code}".strip() for report in one.view.told.values())
+    outcomes = ", ".join(f"{outcome} on {workers}" for outcome, workers in sorted(counts.items()))
+    return outcomes or verdict.outcome or "accepted"
 
 
 def _places(offsets: Mapping[int, int]) -> str:

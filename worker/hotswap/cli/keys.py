@@ -1,4 +1,4 @@
-"""`hotswap keys`: makes keys that sign commands, lists those that are trusted, and requires signatures."""
+"""`hotswap keys`: make signing keys, list the trusted ones, and require signatures."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ with late:
 
 @click.group()
 def keys() -> None:
-    """The keys that sign commands: make one, list those that are trusted, require signatures."""
+    """The keys that sign commands: make one, list the trusted ones, require signatures."""
 
 
 @keys.command()
 @click.argument("file", type=local_file)
-@click.option("--name", metavar="NAME", help="Whose it is, for people. [default: the file's name]")
+@click.option("--name", metavar="NAME", help="The owner's name. [default: the file's name]")
 @click.option(
     "--role",
     "roles",
@@ -50,7 +50,7 @@ def keys() -> None:
     multiple=True,
     default=[role.value for role in SigningRole if role is not SigningRole.TRUST],
     show_default=True,
-    help="What it may command; give it once for each.",
+    help="A role of the key; may be repeated.",
 )
 @click.option(
     "--deployment",
@@ -58,14 +58,14 @@ def keys() -> None:
     multiple=True,
     required=True,
     metavar="NAME",
-    help=f"What it may command it of; give it once for each. '{EVERY}': every deployment.",
+    help=f"A deployment that it may command; may be repeated. '{EVERY}': all.",
 )
-@click.option("--days", type=click.IntRange(1, 3_650), default=365, show_default=True, help="How long it may sign.")
-def new(file: Path, name: str | None, days: int, **given: Sequence[str]) -> None:
+@click.option("--days", type=click.IntRange(1, 3_650), default=365, show_default=True, help="The validity of the key.")
+def new(file: Path, name: str | None, days: int, **limits: Sequence[str]) -> None:
     """Write a new private key to FILE, and print its entry for the trust file.
 
     Add the entry to the file that HOTSWAP_TRUST names, on every worker and client, before the key signs. An
-    entry stays there when its key has ended: what it signed is verified at every replay.
+    entry stays there after its key has expired: its signatures are verified at every replay.
     """
     signer, now = Signer.new(), datetime.now(UTC)
     entry = {
@@ -74,10 +74,10 @@ def new(file: Path, name: str | None, days: int, **given: Sequence[str]) -> None
         "not_before": now.replace(microsecond=0),
         "not_after": now.replace(microsecond=0) + timedelta(days=days),
     }
-    document = Key.model_validate(entry | given).document()
-    parse(document.encode(), "entry")  # what is printed can be read
+    document = Key.model_validate(entry | limits).document()
+    parse(document.encode(), "entry")  # the printed entry must be readable
     signer.write(file)
-    note(f"the private key is in {file}: whoever has that file can sign as {signer.id}")
+    note(f"the private key is in {file}: anybody with that file can sign as {signer.id}")
     show(document)
 
 
@@ -86,9 +86,9 @@ def new(file: Path, name: str | None, days: int, **given: Sequence[str]) -> None
 @click.option("--kafka", metavar="HOST:PORT", help="Bootstrap servers. [default: HOTSWAP_KAFKA]")
 @json_option
 def list_(deployment: str | None, kafka: str | None, is_json: bool) -> None:  # noqa: FBT001 - click's
-    """List the keys of the trust file; with DEPLOYMENT, whether its commands must be signed, and by which now.
+    """List the keys of the trust file; with DEPLOYMENT, whether its commands must be signed, and by which keys.
 
-    Only with DEPLOYMENT does it ask Kafka, whose control topic has what was revoked.
+    Revocations are read from the control topic, only with DEPLOYMENT.
     """
     settings = make_settings(deployment=deployment, kafka=kafka)
     if settings.trust is None:
@@ -110,15 +110,15 @@ def list_(deployment: str | None, kafka: str | None, is_json: bool) -> None:  # 
 
 @keys.command()
 @deployment_argument
-@click.option("--revoke", multiple=True, metavar="ID", help="A key that signs nothing from here on; once for each.")
+@click.option("--revoke", multiple=True, metavar="ID", help="A key to revoke; may be repeated.")
 @follow_options
-def require(deployment: str, **given: Any) -> None:
-    """Require from here on that commands for DEPLOYMENT are signed, and end keys; there is no way back.
+def require(deployment: str, **options: Any) -> None:
+    """Require signatures on all further commands for DEPLOYMENT, and revoke keys; this is irreversible.
 
-    The key that signs this needs the role `trust`. What the log has accepted stays accepted: look at `hotswap status`
-    before. Workers of an older version do not know this command, and go on without signatures: upgrade them first.
+    It must be signed by a key with the role `trust`. Accepted commands stay accepted: look at `hotswap status` before.
+    Workers of an older version ignore this command, and accept unsigned ones: upgrade them first.
     """
-    follow_command(settings_of(deployment, given), lambda client: client.trust(given["revoke"]), given)
+    follow_command(settings_of(deployment, options), lambda client: client.trust(options["revoke"]), options)
 
 
 async def _guard(settings: Settings) -> Guard:

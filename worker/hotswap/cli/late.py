@@ -1,14 +1,14 @@
-"""Late imports: what a command needs to run, but neither its options, nor its help, nor its completion.
+"""Late imports, of modules needed to run a command, but not for its options, help or completion.
 
     with late:
         from hotswap.client.client import Client
 
-`hotswap` first imports the module of a command for its options. To import what runs it takes ten times as long, so the
-imports of such a block are deferred until the command is called; those of `with later:` further, each until it is
-called itself: what draws, and what only some options need. Whoever else imports the module has them all at once.
+`hotswap` first imports the module of a command for its options. The imports for running it take ten times as long: a
+`with late:` block is deferred until the command is called. The names of a `with later:` block (drawing, and modules
+for some options only) are deferred until each is called. Any other importer of the module gets them all at once.
 
-Until then a deferred name is a `Due`. Only functions may use it, which are called later, and, with `from __future__
-import annotations`, their signatures.
+Until then the name stands for a `Deferred`. Only functions may use it, which are called later, and, with `from
+__future__ import annotations`, their signatures.
 """
 
 import builtins
@@ -20,8 +20,8 @@ from typing import Any
 _import = builtins.__import__
 
 
-class Due:
-    """Stands for a name whose import is deferred; `name` None: for the module itself. It is called as that is."""
+class Deferred:
+    """A placeholder for a name whose import is deferred (`name` None: for the module), callable like it."""
 
     def __init__(self, block: "Late", module: str, name: str | None = None) -> None:
         self.block, self.module, self.name = block, module, name
@@ -31,16 +31,16 @@ class Due:
         module = _import(self.module, fromlist=(self.name or "",))
         return getattr(module, self.name) if self.name else module
 
-    def __call__(self, *given: Any, **more: Any) -> Any:
-        """Call what it stands for."""
-        return self.load()(*given, **more)
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Import and call it."""
+        return self.load()(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.load(), name)
 
 
 class Late:
-    """Blocks of imports; they are carried out at once, unless they are deferred."""
+    """Blocks of imports, executed at once unless deferred."""
 
     def __init__(self) -> None:
         self._is_deferring = False
@@ -65,37 +65,43 @@ class Late:
         fromlist: Sequence[str] | None = None,
         level: int = 0,
     ) -> Any:
-        """Take an import statement of a block: what it binds is due."""
+        """Note an import statement of a block; bind its names to placeholders."""
         assert not level
         self._namespaces.append(globals)
-        return SimpleNamespace(**{one: Due(self, name, one) for one in fromlist}) if fromlist else Due(self, name)
+        return (
+            SimpleNamespace(**{one: Deferred(self, name, one) for one in fromlist})
+            if fromlist
+            else Deferred(self, name)
+        )
 
     def load(self) -> None:
-        """Carry out what was deferred; what it imports in turn is not deferred."""
+        """Execute the deferred imports, and their own imports undeferred."""
         self._is_deferring = False
         while self._namespaces:
             names = self._namespaces.pop()
-            names |= {name: due.load() for name, due in names.items() if isinstance(due, Due) and due.block is self}
+            names |= {
+                name: one.load() for name, one in names.items() if isinstance(one, Deferred) and one.block is self
+            }
 
     def before(self, callback: Callable[..., Any] | None) -> Callable[..., Any] | None:
-        """Return what carries out the imports before it calls a command, if they are deferred."""
+        """Return the callback of a command, wrapped to execute deferred imports first."""
         if callback is None or not self._is_deferring:
             return callback
 
-        def called(*given: Any, **more: Any) -> Any:
+        def load_and_call(*args: Any, **kwargs: Any) -> Any:
             self.load()
             gc.freeze()
             gc.enable()
-            return callback(*given, **more)
+            return callback(*args, **kwargs)
 
-        return called
+        return load_and_call
 
 
 late, later = Late(), Late()
 
 
 def defer() -> None:
-    """Defer all such imports from here on, and look for no garbage until they are done: imports leave none."""
+    """Defer all further late imports, and collect no garbage until they are done: imports leave none."""
     gc.disable()
     late.defer()
     later.defer()

@@ -7,7 +7,7 @@ import click
 from hotswap import __version__
 from hotswap.cli.exits import Commands
 
-CONFIG_FILE = "HOTSWAP_CONFIG_FILE"  # as settings/fields.py, which takes long to import for `--help`
+CONFIG_FILE = "HOTSWAP_CONFIG_FILE"  # as in settings/fields.py, which is slow to import for `--help`
 
 _COMMANDS = {
     "abort-transaction": (
@@ -19,22 +19,22 @@ _COMMANDS = {
     "console": ("console", "Show deployments in a browser until SIGTERM or Ctrl-C; needs the extra `gateway`."),
     "dead-letters": (
         "dead_letters",
-        "List the refused requests in the order of time: when, where, by which generation, and why.",
+        "List the refused requests by time, each with its place, generation and reason.",
     ),
     "delete": (
         "delete",
         "Delete a deployment's consumer group, and the topics that are its alone, for good; asks first.",
     ),
-    "dev": ("worker", "Start a local Kafka, a worker and a gateway, and print what to do next; Ctrl-C stops all."),
+    "dev": ("worker", "Start a local Kafka, a worker and a gateway, and print the next steps; Ctrl-C stops all."),
     "doctor": ("doctor", "Examine a deployment: Kafka, its topics and their settings, its workers; changes nothing."),
     "encode": ("rows", "Write the rows of a CSV or JSON file as serialized input messages; predict nothing."),
     "forget": ("swap", "Hide a deployment from `hotswap status`, as after a misspelt name."),
     "gateway": ("gateway", "Serve deployments over HTTP until SIGTERM or Ctrl-C; needs the extra `gateway`."),
     "history": (
         "history",
-        "List the last commands, the newest first: who gave each, when, its outcome, and where it took over.",
+        "List the last commands, newest first: author, time, outcome, and the offsets where each took over.",
     ),
-    "keys": ("keys", "The keys that sign commands: make one, list those that are trusted, require signatures."),
+    "keys": ("keys", "The keys that sign commands: make one, list the trusted ones, require signatures."),
     "move": (
         "move",
         "Continue a deployment as NAME, with generations from 1 again, when its numbers are used up.",
@@ -53,9 +53,9 @@ _COMMANDS = {
     "run": ("worker", "Run one worker of a deployment until SIGTERM or Ctrl-C; its log goes to stderr."),
     "score": (
         "rows",
-        "Score the rows of a CSV or JSON file locally, without Kafka, with a given model and proto.",
+        "Score the rows of a CSV or JSON file locally, without Kafka, with a model and a proto from files.",
     ),
-    "settings": ("settings", "Print each setting, its value, and where that comes from; secrets are masked."),
+    "settings": ("settings", "Print each setting with its value and source; secrets are masked."),
     "skip": (
         "swap",
         "Skip a damaged batch that holds its partition: each request in it is refused as UNREADABLE.",
@@ -64,7 +64,7 @@ _COMMANDS = {
         "status",
         "Show one deployment, or all of them: workers, partitions, lag, the last commands.",
     ),
-    "store": ("store", "The artifacts of a deployment in their stores: list what is missing, and put it back."),
+    "store": ("store", "The artifacts of a deployment in their stores: list the missing ones, and restore them."),
     "swap": ("swap", "Swap the model, the proto, the configuration, or any of them; the rest is inherited."),
     "top": (
         "top",
@@ -75,7 +75,7 @@ _COMMANDS = {
 
 
 _POSIX = ("batch", "console", "dev", "gateway", "pack", "run", "score")
-"""Those that start workers or model hosts, or serve as they do."""
+"""The commands that start workers, model hosts or servers."""
 
 
 @click.group(cls=Commands, lazy=_COMMANDS, posix=_POSIX, context_settings={"help_option_names": ["-h", "--help"]})
@@ -84,8 +84,8 @@ _POSIX = ("batch", "console", "dev", "gateway", "pack", "run", "score")
 def main(config: str | None) -> None:
     """A standing fleet that scores Kafka streams exactly once, and swaps its model while they flow.
 
-    Every setting is an environment variable HOTSWAP_<NAME>; HOTSWAP_KAFKA says where Kafka is.
-    `hotswap settings` prints them all, and where their values come from.
+    Every setting is an environment variable HOTSWAP_<NAME>; HOTSWAP_KAFKA is the address of Kafka.
+    `hotswap settings` prints them all, with the sources of their values.
 
     \b
     Exit codes:

@@ -1,4 +1,4 @@
-"""`hotswap move`: continues a deployment under another name, on the same topics."""
+"""`hotswap move`: continue a deployment under another name, on the same topics."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ with late:
 @sign_option
 @kafka_option
 @json_option
-def move(deployment: str, name: str, is_json: bool, **given: Any) -> None:  # noqa: FBT001 - click's
+def move(deployment: str, name: str, is_json: bool, **options: Any) -> None:  # noqa: FBT001 - click's
     """Continue a deployment as NAME, with generations from 1 again, when its numbers are used up.
 
-    Or when its control log has a command that only a later version can read, and there is none.
+    Or when its control log has a command that only a later version could read, and there is none.
 
     Stop its workers first. NAME's group then starts where the answers of the old one end, so that each request is
-    answered once, by one of the two. The topics of requests and answers stay the same, by settings that are printed.
-    The old deployment is paused, so that a worker of it that starts again does not answer beside the new one. Where the
-    log has a command of a later version, that is not possible; but workers of this version answer nothing there.
+    answered once, by one of the two. The topics of requests and answers stay the same, by the printed settings. The old
+    deployment is paused, so that its workers, if started again, do not answer beside the new ones. If the log has a
+    command of a later version, it cannot be paused; but workers of this version answer nothing there.
     """
-    old = make_settings(deployment=deployment, **given)
+    old = make_settings(deployment=deployment, **options)
     topics = {f"{role}_topic": getattr(old.topics, role) for role in ("requests", "predictions", "dead_letters")}
     group = {"group": name} if old.group else {}
     new = old.model_copy(update={"deployment": name} | topics | group)
@@ -52,11 +52,11 @@ def move(deployment: str, name: str, is_json: bool, **given: Any) -> None:  # no
     if is_json:
         print_json({"deployment": name, "offsets": offsets, "settings": variables})
     else:
-        show(_how_to_go_on(f"{deployment} is {'paused' if is_paused else 'held'}", name, offsets, variables))
+        show(_next_steps(f"{deployment} is {'paused' if is_paused else 'held'}", name, offsets, variables))
 
 
 async def _move(old: Settings, new: Settings) -> tuple[bool, dict[int, int]]:
-    """Return whether the old deployment could be paused, and partition -> next offset of the new one."""
+    """Move the group; return whether the old deployment is paused, and partition -> next offset of the new one."""
     is_paused = False
     if not new.deployment:
         raise UsageError("the new deployment needs a name: NAME is empty")
@@ -69,7 +69,7 @@ async def _move(old: Settings, new: Settings) -> tuple[bool, dict[int, int]]:
     return is_paused, await carry_over(old, new)
 
 
-def _how_to_go_on(before: str, new: str, offsets: dict[int, int], variables: dict[str, str]) -> str:
+def _next_steps(before: str, new: str, offsets: dict[int, int], variables: dict[str, str]) -> str:
     """Return the commands to copy."""
     places = "\n".join(f"partition {number}: from offset {offset} on" for number, offset in offsets.items())
     exports = "\n".join(f"    export {name}={value}" for name, value in variables.items())

@@ -1,4 +1,4 @@
-"""`hotswap encode`, `predict` and `score`: rows of a CSV or JSON file to input messages, and to predictions."""
+"""`hotswap encode`, `predict` and `score`: input messages of a CSV or JSON file's rows, and predictions."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ import click
 from hotswap.cli.exits import REFUSED, Failure, note
 from hotswap.cli.files import (
     Parts,
-    compile_given,
+    compile_proto,
     open_rows,
     package_option,
     parts_of,
-    what_serves,
+    read_served,
 )
 from hotswap.cli.late import late
 from hotswap.cli.shared import (
@@ -40,8 +40,8 @@ from hotswap.cli.shared import (
 )
 from hotswap.cli.table import (
     CHUNK,
-    Answered,
     Reading,
+    RowPrediction,
     allow_missing_option,
     chunks,
     count_rows,
@@ -59,7 +59,7 @@ with late:
     from google.protobuf.message import Message
 
     from hotswap.batch import Ask, Refusal
-    from hotswap.cli.follow import publish_and_follow, title_of, what_went_wrong
+    from hotswap.cli.follow import failure_of, publish_and_follow, title_of
     from hotswap.client.answers import Outgoing, Refused
     from hotswap.client.change import MOST_SAMPLES, Change, as_samples, compile_file, read_proto
     from hotswap.client.client import Client
@@ -73,41 +73,41 @@ with late:
 @click.command()
 @click.argument("file", type=local_file)
 @click.option("--proto", type=local_file, metavar="FILE", help="A .proto, or a descriptor set.")
-@click.option("--deployment", metavar="NAME", help="Instead of --proto: use the one that this deployment serves.")
+@click.option("--deployment", metavar="NAME", help="Instead of --proto: use the one served by this deployment.")
 @operation_option
 @allow_missing_option
 @click.option("--per-message", type=click.IntRange(min=1), metavar="N", help="Rows per message. [default: all]")
-@click.option("--out", "target", type=local_file, metavar="FILE", help="Where to write. [default: stdout]")
+@click.option("--out", "target", type=local_file, metavar="FILE", help="The output file. [default: stdout]")
 @text_options
 @kafka_option
 @json_option
-def encode(file: Path, **given: Any) -> None:
+def encode(file: Path, **options: Any) -> None:
     """Write the rows of a CSV or JSON file as serialized input messages; predict nothing.
 
-    One message is written as it is; several are each preceded by their length (a varint, as in protobuf's own streams).
-    A message without repeated fields holds one row, any other all of them.
+    A single message is written without framing; several are each preceded by their length (a varint, as in protobuf's
+    delimited streams). A message without repeated fields holds one row, any other all of them.
     """
-    served = _served(given)
-    operation = find_operation(served.schema, given["operation"])
-    with open_rows(file, operation, options_of(given, served.table(operation))) as rows:
-        reads = dict.fromkeys(served.reads.get(operation.name, ()), ())  # the fields alone: nothing is scored
-        reading = Reading(rows, reads, may_lack=given["may_lack"])
-        count = _encode(reading, given["target"], given["per_message"])
+    served = _served(options)
+    operation = find_operation(served.schema, options["operation"])
+    with open_rows(file, operation, options_of(options, served.table(operation))) as rows:
+        reads = dict.fromkeys(served.reads.get(operation.name, ()), ())  # without known values: nothing is scored
+        reading = Reading(rows, reads, may_lack=options["may_lack"])
+        count = _encode(reading, options["target"], options["per_message"])
     report = {"messages": count, "rows": reading.good, "refused": reading.bad, "is_delimited": count > 1}
-    if given["is_json"]:
-        print_json(report) if given["target"] else note(str(report))
+    if options["is_json"]:
+        print_json(report) if options["target"] else note(str(report))
     else:
-        form = "each preceded by its length" if count > 1 else "as it is"
+        form = "each preceded by its length" if count > 1 else "without framing"
         note(f"rows: {reading.good}, messages: {count} ({form})")
     end(reading.bad)
 
 
-def _served(given: dict[str, Any]) -> Served:
-    if bool(given["proto"]) == bool(given["deployment"]):
-        raise UsageError("name the proto: --proto FILE, or --deployment NAME for the one that it serves")
-    if given["proto"]:
-        return Served(compile_file(given["proto"]), "", {})
-    return run(what_serves(make_settings(deployment=given["deployment"], kafka=given["kafka"])))
+def _served(options: dict[str, Any]) -> Served:
+    if bool(options["proto"]) == bool(options["deployment"]):
+        raise UsageError("name the proto: --proto FILE, or --deployment NAME for its serving one")
+    if options["proto"]:
+        return Served(compile_file(options["proto"]), "", {})
+    return run(read_served(make_settings(deployment=options["deployment"], kafka=options["kafka"])))
 
 
 def _encode(reading: Reading, target: Path | None, per_message: int | None) -> int:
@@ -143,18 +143,22 @@ def _write(messages: Iterator[Message], output: BinaryIO) -> int:
 @click.command()
 @deployment_argument
 @click.argument("file", type=local_file)
-@click.option("--proto", type=local_file, metavar="FILE", help="A .proto, or a descriptor set. [default: what serves]")
+@click.option(
+    "--proto", type=local_file, metavar="FILE", help="A .proto, or a descriptor set. [default: the serving one]"
+)
 @operation_option
 @allow_missing_option
 @format_options
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), metavar="N", help="The most requests per second.")
+@click.option(
+    "--rate", type=click.FloatRange(min=0, min_open=True), metavar="N", help="The maximum rate in requests per second."
+)
 @click.option(
     "--window",
     type=click.IntRange(min=1),
     default=1000,
     show_default=True,
     metavar="N",
-    help="The most requests in flight.",
+    help="The maximum number of requests in flight.",
 )
 @click.option(
     "--timeout",
@@ -167,29 +171,29 @@ def _write(messages: Iterator[Message], output: BinaryIO) -> int:
 )
 @text_options
 @kafka_option
-def predict(deployment: str, file: Path, **given: Any) -> None:
+def predict(deployment: str, file: Path, **options: Any) -> None:
     """Publish each row of a CSV or JSON file as a request, and print the predictions in the order of the rows.
 
-    Rows that are refused, here or by the fleet, are listed on stderr with the reasons, and the exit code is then 1.
+    Refused rows are listed on stderr with the reasons, and make the exit code 1.
     """
     check_order(deployment, file)
-    settings = make_settings(deployment=deployment, kafka=given["kafka"])
-    run(_predict(settings, file, given))
+    settings = make_settings(deployment=deployment, kafka=options["kafka"])
+    run(_predict(settings, file, options))
 
 
-async def _predict(settings: Settings, file: Path, given: dict[str, Any]) -> None:
-    served = await _serving(settings, given["proto"])
+async def _predict(settings: Settings, file: Path, options: dict[str, Any]) -> None:
+    served = await _serving(settings, options["proto"])
     if served.is_paused:
         name = settings.deployment
         note(f"hotswap: {name} is paused: the requests wait until it is resumed (`hotswap resume {shlex.quote(name)}`)")
     schema = served.schema
     # If another proto serves, or starts to serve in between, the rows are refused, not misread.
     headers = [("proto-digest", served.proto_sha256.encode())]
-    operation = find_operation(schema, given["operation"])
+    operation = find_operation(schema, options["operation"])
     if schema.default is None:
         headers.append(("operation", operation.name.encode()))
-    with open_rows(file, operation, options_of(given, served.table(operation))) as rows:
-        reading = Reading(rows, served.reads.get(operation.name, {}), may_lack=given["may_lack"])
+    with open_rows(file, operation, options_of(options, served.table(operation))) as rows:
+        reading = Reading(rows, served.reads.get(operation.name, {}), may_lack=options["may_lack"])
         numbers: deque[int] = deque()
 
         def requests() -> Iterator[Outgoing]:
@@ -197,10 +201,10 @@ async def _predict(settings: Settings, file: Path, given: dict[str, Any]) -> Non
                 numbers.extend(of)
                 yield from map(Outgoing, values, repeat(None), repeat(headers))
 
-        async def answered() -> AsyncGenerator[Answered, None]:
+        async def predictions() -> AsyncGenerator[RowPrediction, None]:
             async with Client(settings) as client:
                 answers = client.predict(
-                    requests(), window=given["window"], per_second=given["rate"], timeout_s=given["timeout_s"]
+                    requests(), window=options["window"], per_second=options["rate"], timeout_s=options["timeout_s"]
                 )
                 async with aclosing(answers):
                     async for answer in answers:
@@ -210,18 +214,18 @@ async def _predict(settings: Settings, file: Path, given: dict[str, Any]) -> Non
                         else:
                             yield number, {"generation": answer.generation}, answer.value
 
-        await print_answers(answered(), operation, given["style"], count_rows(file))
+        await print_answers(predictions(), operation, options["style"], count_rows(file))
     end(reading.bad)
 
 
 async def _serving(settings: Settings, proto: Path | None) -> Served:
-    """Return what serves; if a proto is given that does not serve, or nothing does, that proto and nothing else."""
+    """Return the serving generation; if `proto` is set and does not serve, that proto alone."""
     if proto is None:
-        return await what_serves(settings)
+        return await read_served(settings)
     digest = read_proto(proto).sha256
     try:
-        served = await what_serves(settings)
-    except (UsageError, StartError):  # nothing serves, or this user may not read the log
+        served = await read_served(settings)
+    except (UsageError, StartError):  # nothing serves, or this user cannot read the log
         served = None
     return served if served and served.proto_sha256 == digest else Served(compile_file(proto), digest, {})
 
@@ -235,41 +239,41 @@ async def _serving(settings: Settings, proto: Path | None) -> Served:
 @package_option
 @operation_option
 @allow_missing_option
-@click.option("--activate", metavar="DEPLOYMENT", help="If no row is refused, swap this deployment to the same model.")
+@click.option("--activate", metavar="DEPLOYMENT", help="If no row is refused, swap this deployment to the model.")
 @format_options
 @text_options
 @kafka_option
-def score(file: Path, **given: Any) -> None:
-    """Score the rows of a CSV or JSON file locally, without Kafka, with a given model and proto.
+def score(file: Path, **options: Any) -> None:
+    """Score the rows of a CSV or JSON file locally, without Kafka, with a model and a proto from files.
 
-    With --activate, a deployment is then swapped to the model, the proto and the configuration, with the first rows as
-    the samples that each of its workers must score first; if a row is refused, nothing changes.
+    --activate then swaps a deployment to the model, the proto and the configuration, with the first rows as samples,
+    which each worker must score first; if a row is refused, nothing changes.
     """
-    settings = make_settings(deployment=given["activate"], kafka=given["kafka"])
-    with parts_of(given) as parts:
-        run(_score(settings, file, given, parts))
+    settings = make_settings(deployment=options["activate"], kafka=options["kafka"])
+    with parts_of(options) as parts:
+        run(_score(settings, file, options, parts))
 
 
-async def _score(settings: Settings, file: Path, given: dict[str, Any], parts: Parts) -> None:
+async def _score(settings: Settings, file: Path, options: dict[str, Any], parts: Parts) -> None:
     model, proto, configuration = parts.model, parts.proto, parts.configuration or Configuration()
     if not isinstance(model, Path) or proto is None:
         raise UsageError("a model and a proto are needed: add --model and --proto, or a --package that has both")
-    schema = compile_given(proto)
-    operation = find_operation(schema, given["operation"])
+    schema = compile_proto(proto)
+    operation = find_operation(schema, options["operation"])
     samples: list[bytes] = []
     unknown = Counter[str]()
-    options = partial(options_of, given)
-    options()  # what is wrong with them is said before the model is loaded
+    read_options = partial(options_of, options)
+    read_options()  # report an error in them before the model is loaded
     hosting = partial(_own_host, settings, model, parts.kind, proto, configuration)
     began = time.monotonic()
     note(f"starting a model host and loading {model} ...")
-    async with hosting(on_unknown=partial(_add, unknown), on_restart=_tell_restart) as (host, description):
+    async with hosting(on_unknown=partial(_add, unknown), on_restart=_note_restart) as (host, description):
         note(f"loaded after {time.monotonic() - began:.1f} s; scoring")
         table = configuration.table(description.fields.get(operation.name))
-        with open_rows(file, operation, options(table)) as rows:
-            reading = Reading(rows, description.reads.get(operation.name, {}), may_lack=given["may_lack"])
+        with open_rows(file, operation, read_options(table)) as rows:
+            reading = Reading(rows, description.reads.get(operation.name, {}), may_lack=options["may_lack"])
 
-            async def answered() -> AsyncGenerator[Answered, None]:
+            async def predictions() -> AsyncGenerator[RowPrediction, None]:
                 for chunk in chunks(reading, CHUNK):
                     values = [serialize(rows.layout.pack([row.message])) for row in chunk]
                     samples.extend(values[: MOST_SAMPLES - len(samples)])
@@ -280,10 +284,10 @@ async def _score(settings: Settings, file: Path, given: dict[str, Any], parts: P
                         else:
                             yield row.number, {}, answer
 
-            await print_answers(answered(), operation, given["style"], count_rows(file))
-    reading.unknown.note_untold(unknown)
+            await print_answers(predictions(), operation, options["style"], count_rows(file))
+    reading.unknown.note_host_counts(unknown)
     end(reading.bad)
-    if given["activate"]:
+    if options["activate"]:
         if not samples:
             raise Failure("no row was scored, so nothing is activated", REFUSED)
         # Samples are for the first operation: messages of another one would be refused.
@@ -292,22 +296,22 @@ async def _score(settings: Settings, file: Path, given: dict[str, Any], parts: P
         await _activate(settings, replace(change, samples=as_samples(samples) if is_first else ()))
 
 
-def _own_host(*given: Any, **more: Any) -> Any:
-    from hotswap.client.scoring import own_host  # noqa: PLC0415 - not to be had on Windows; see cli/main.py
+def _own_host(*args: Any, **kwargs: Any) -> Any:
+    from hotswap.client.scoring import own_host  # noqa: PLC0415 - unavailable on Windows; see cli/main.py
 
-    return own_host(*given, **more)
+    return own_host(*args, **kwargs)
 
 
 def _add(unknown: Counter[str], column: str, count: int) -> None:
     unknown[column] += count
 
 
-def _tell_restart(why: str) -> None:
+def _note_restart(why: str) -> None:
     note(f"the model host was restarted: it {why.replace('_', ' ')}")
 
 
 async def _activate(settings: Settings, change: Change) -> None:
     receipt, answer = await publish_and_follow(settings, lambda client: client.swap(change))
     if answer is None or not answer.is_good:
-        raise Failure(what_went_wrong(receipt, answer) if answer else "no worker has answered", REFUSED)
+        raise Failure(failure_of(receipt, answer) if answer else "no worker has answered", REFUSED)
     note(f"{title_of(receipt)} of {settings.deployment} serves on {counted(len(answer.told), 'worker')}")

@@ -1,9 +1,9 @@
-"""Reads the rows that a new generation must score before it serves."""
+"""The sample rows that a new generation must score before it serves."""
 
 from pathlib import Path
 
 from hotswap.artifacts.store import Store
-from hotswap.cli.files import open_rows, what_serves
+from hotswap.cli.files import open_rows, read_served
 from hotswap.client import protos
 from hotswap.client.change import compile_file
 from hotswap.codec.messages import serialize
@@ -17,9 +17,9 @@ from hotswap.settings import Settings
 async def read_samples(
     settings: Settings, path: Path, proto: Path | Proto | None, configuration: Configuration | None
 ) -> tuple[bytes, ...]:
-    """Encode the rows of a file as input messages of the first operation of `proto`, or of the serving proto.
+    """Encode the rows of a file as input messages of the first operation of `proto` (None: the serving proto).
 
-    They are read as the `configuration` says, or the serving one where the proto is the serving one.
+    They are read by `configuration`, or by the serving one if the proto is the serving one.
 
     Raises:
         UsageError: a row does not fit; samples are all or nothing.
@@ -31,7 +31,7 @@ async def read_samples(
     elif proto:
         schema = await protos.compile(await Store(settings).fetch_proto(proto), proto.is_descriptor_set)
     else:
-        served = await what_serves(settings)
+        served = await read_served(settings)
         schema = served.schema
         options = options if configuration else served.table(_first(schema))
     samples = []

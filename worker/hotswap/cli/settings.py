@@ -1,4 +1,4 @@
-"""`hotswap settings`: every setting, its value, and where that comes from."""
+"""`hotswap settings`: every setting, its value and its source."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ _PASSWORD = re.compile(r"(?<=://)([^/@:]*):[^/,]*(?=@)")  # of each URL in a lis
 @kafka_option
 @json_option
 def settings(deployment: str | None, kafka: str | None, is_json: bool) -> None:  # noqa: FBT001 - click's
-    """Print each setting, its value, and where that comes from; secrets are masked.
+    """Print each setting with its value and source; secrets are masked.
 
-    The strongest source wins: the command line, the environment (HOTSWAP_<NAME>), the folder of secret files
+    In descending priority: the command line, the environment (HOTSWAP_<NAME>), the folder of secret files
     (HOTSWAP_SECRETS_DIR, a file for each), the TOML file (--config or HOTSWAP_CONFIG_FILE), the default.
     """
-    given = {"deployment": deployment, "kafka": kafka}
-    made = make_settings(**given)
-    sources = {**origins(), **{name: "command line" for name, value in given.items() if value is not None}}
-    rows = {name: (_shown(made, name), sources.get(name, "default")) for name in Settings.model_fields}
+    arguments = {"deployment": deployment, "kafka": kafka}
+    current = make_settings(**arguments)
+    sources = {**origins(), **{name: "command line" for name, value in arguments.items() if value is not None}}
+    rows = {name: (_shown(current, name), sources.get(name, "default")) for name in Settings.model_fields}
     if is_json:
         print_json({name: {"value": value, "from": source} for name, (value, source) in rows.items()})
         return
     out().print(table("Settings", ("Setting", "Value", "From"), _cells(rows)))
 
 
-def _shown(made: Settings, name: str) -> Any:
-    """Return a setting's value for a person: JSON's types, without secrets."""
-    value = getattr(made, name)
+def _shown(current: Settings, name: str) -> Any:
+    """Return the displayed value of a setting: a JSON type, without secrets."""
+    value = getattr(current, name)
     if value is not None and not Settings.model_fields[name].repr:
         return _MASK
     return _PASSWORD.sub(rf"\1:{_MASK}", str(value)) if not isinstance(value, int | float | None) else value

@@ -1,8 +1,8 @@
-"""What all commands share: options, settings, the two output streams, and how an error ends a command.
+"""Shared parts of the commands: options, settings, the two output streams, the end on an error.
 
 Results go to stdout, progress and errors to stderr; `--json` makes the results JSON. Exit codes: 0 done; 1 refused or
-failed, wholly or in part; 2 the command line is wrong; 3 Kafka, a worker or Java cannot be reached or started. Text to
-show may come from anybody, so it is escaped here, and nothing is printed except through this module.
+failed, wholly or in part; 2 the command line is wrong; 3 Kafka, a worker or Java cannot be reached or started. Text may
+come from anybody, so it is escaped here, and all output goes through this module.
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ sign_option = click.option(
 local_model = click.Path(exists=False, path_type=Path)
 
 
-class Counted(click.Option):
-    """An option whose help leaves out the end of its range: it is what a record can hold, and helps nobody."""
+class OpenRangeOption(click.Option):
+    """An option whose help omits the upper bound of its range, which is only the field's limit in a record."""
 
     def get_help_extra(self, ctx: click.Context) -> Any:
-        """Return what click prints in brackets."""
+        """Return the values that click prints in brackets."""
         extra = super().get_help_extra(ctx)
         assert isinstance(self.type, click.IntRange)
         extra["range"] = f"x>={self.type.min}"
@@ -92,53 +92,53 @@ def all_reasons(deployment: str, generation: int) -> str:
 
 
 def local_time(at_ms: int) -> str:
-    """Format a record's timestamp for a person; a publisher may have set one that no calendar has."""
+    """Format a record's timestamp; a publisher may have set one beyond any calendar."""
     try:
         return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_ms / 1000))
     except (ValueError, OverflowError, OSError):
         return f"{at_ms} ms"
 
 
-def make_settings(**given: Any) -> Settings:
-    """Return the settings of the environment and its files, overridden by those of the command line.
+def make_settings(**overrides: Any) -> Settings:
+    """Return the settings of the environment and its files, with the overrides of the command line.
 
     Raises:
-        UsageError: the value of a setting is invalid, or a variable nearly spells a setting's.
+        UsageError: a value is invalid, or a variable looks like a misspelt setting.
 
     """
     for name, meant in unknown_variables().items():
         if meant:
             raise UsageError(f"there is no setting {name}: did you mean {meant}?")
-        note(f"hotswap: {name} is no setting of this version ({__version__}), and is ignored")
+        note(f"hotswap: {name} is ignored: this version ({__version__}) has no such setting")
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
         raise UsageError("settings: " + "; ".join(map(_fault, error.errors()))) from error
 
 
 def _fault(at: ErrorDetails) -> str:
-    """Return what is wrong with a setting, and what was meant if that is clear."""
-    name, given = str(at["loc"][0]), at["input"]
+    """Describe the error in a setting, with a suggestion if there is a near match."""
+    name = str(at["loc"][0])
     field = Settings.model_fields.get(name)
     if field is None:
         meant = nearest(name, Settings.model_fields)
         return f"there is no setting `{name}`" + (f": did you mean `{meant}`?" if meant else "")
-    given = repr(given) if field.repr else "a secret"
+    value = repr(at["input"]) if field.repr else "a secret"
     choices = [choice for choice in get_args(field.annotation) if isinstance(choice, str)]
     meant = next((choice for choice in choices if choice.lower() == str(at["input"]).lower()), "")
     meant = meant or nearest(str(at["input"]), choices)
-    wrong = f"{PREFIX}{name.upper()} {at['msg'][0].lower()}{at['msg'][1:]} (it is {given})"
+    wrong = f"{PREFIX}{name.upper()} {at['msg'][0].lower()}{at['msg'][1:]} (it is {value})"
     return wrong + (f": did you mean {meant!r}?" if meant else "")
 
 
 def check_order(deployment: str, file: Path) -> None:
-    """Raise UsageError if the deployment and the file have changed places."""
+    """Raise UsageError if the deployment and the file are swapped."""
     if os.path.isfile(deployment) and not os.path.exists(file) and file != Path("-"):  # noqa: PTH110, PTH113 - never raise
-        raise UsageError(f"{deployment} is a file, and {file} is none: the deployment comes first, {file} {deployment}")
+        raise UsageError(f"{deployment} is a file, and {file} is not: the deployment comes first, {file} {deployment}")
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a command's coroutine. The log is off (unless DEBUG): what a person must know is printed."""
+    """Run a command's coroutine, with the log off (unless DEBUG): commands print their messages."""
     is_debug = os.environ.get("HOTSWAP_LOG_LEVEL") == "DEBUG"
     logs.set_up(level="DEBUG" if is_debug else "CRITICAL", style="text")
     return asyncio.run(main)
@@ -155,7 +155,7 @@ def show(lines: str) -> None:
 
 
 def out() -> Console:
-    """Return stdout for tables; a pipe gets a fixed width, so that nothing is cut at 80 columns."""
+    """Return stdout for tables; a pipe gets a fixed width, to avoid truncation at 80 columns."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
 
@@ -166,17 +166,17 @@ def styled(words: str, style: str = "") -> Text:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:
-    """Build a table; cells that are `styled` keep their style."""
-    made = Table(title=styled(title, "table.title"), title_justify="left")
+    """Build a table; `styled` cells keep their style."""
+    result = Table(title=styled(title, "table.title"), title_justify="left")
     for name in columns:
-        made.add_column(name, overflow="fold")
+        result.add_column(name, overflow="fold")
     for row in rows:
-        made.add_row(*(styled(cell) if isinstance(cell, str) else cell for cell in row))
-    return made
+        result.add_row(*(styled(cell) if isinstance(cell, str) else cell for cell in row))
+    return result
 
 
 def fitting(title: str, columns: Mapping[str, Sequence[str | Text]], spare: Sequence[str], width: int) -> Table:
-    """Build a table without empty columns and, in their order, those `spare` that have no room in `width`."""
+    """Build a table without empty columns, dropping `spare` ones in order until it fits into `width`."""
     shown = {name: cells for name, cells in columns.items() if any(map(str, cells))}
     for name in spare:
         if _width_of(shown) > width:
@@ -185,7 +185,7 @@ def fitting(title: str, columns: Mapping[str, Sequence[str | Text]], spare: Sequ
 
 
 def _width_of(columns: Mapping[str, Sequence[str | Text]]) -> int:
-    """Return how wide a table is; texts longer than a line or so can be wrapped."""
+    """Return the width of a table; long texts are wrapped."""
     return 1 + sum(
         3 + min(_WRAPPED, max(cell_len(str(cell)) for cell in (name, *cells))) for name, cells in columns.items()
     )

@@ -1,4 +1,4 @@
-"""`hotswap status`: what each worker serves, the position of each partition, the outcomes of the last commands."""
+"""`hotswap status`: workers and their generations, positions of partitions, outcomes of the last commands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 from hotswap.cli.exits import exit_with, note
 from hotswap.cli.late import late, later
 from hotswap.cli.shared import (
-    Counted,
+    OpenRangeOption,
     all_reasons,
     fitting,
     json_option,
@@ -55,30 +55,30 @@ _NARROW, _WIDE = 80, 120  # columns of a terminal
 @click.option(
     "--why",
     "generation",
-    cls=Counted,
+    cls=OpenRangeOption,
     type=click.IntRange(min=1, max=MOST),
     metavar="GENERATION",
-    help="Print what each worker said of this generation, with all reasons.",
+    help="Print each worker's report on this generation, with all reasons.",
 )
 @kafka_option
 @json_option
-def status(deployment: str | None, kafka: str | None, generation: int | None, **given: bool) -> None:
+def status(deployment: str | None, kafka: str | None, generation: int | None, **options: bool) -> None:
     """Show one deployment, or all of them: workers, partitions, lag, the last commands.
 
-    Exits with 1 if something is wrong, and the first lines say what: a worker cannot load a generation, or nothing can
-    score a partition. `hotswap doctor` says what to do.
+    Exits with 1 if there is a fault, listed in the first lines: a worker cannot load a generation, or nothing can score
+    a partition. `hotswap doctor` gives advice.
     """
-    settings, is_json = make_settings(deployment=deployment, kafka=kafka), given["is_json"]
+    settings, is_json = make_settings(deployment=deployment, kafka=kafka), options["is_json"]
     if generation:
-        if not deployment or given["is_watching"]:
+        if not deployment or options["is_watching"]:
             raise UsageError("--why needs the DEPLOYMENT, and cannot be combined with --watch")
         commands = _commands_of(run(overview(settings)), generation)
         if is_json:
             print_json([_command_document(command) for command in commands])
         else:
-            show("\n".join(line for command in commands for line in _why(command)))
+            show("\n".join(line for command in commands for line in _explanation(command)))
         return
-    if given["is_watching"] and not is_json:
+    if options["is_watching"] and not is_json:
         run(_watch(settings))
         return
     views = run(overviews(settings))
@@ -93,34 +93,35 @@ def status(deployment: str | None, kafka: str | None, generation: int | None, **
 
 
 def _commands_of(view: Overview, generation: int) -> list[CommandView]:
-    """Return the commands with the number of a generation. Raises UsageError: there is none."""
+    """Return the commands with the number of a generation. Raises UsageError if there are none."""
     numbered = [(getattr(command.entry.command, "generation", 0), command) for command in view.commands]
-    if found := [command for number, command in numbered if number == generation]:
-        return found
+    if matches := [command for number, command in numbered if number == generation]:
+        return matches
     known = numbers({number for number, _ in numbered} - {0}) or "none"
     raise UsageError(f"{view.deployment} has no command for generation {generation} among the last ones (for: {known})")
 
 
-def _why(command: CommandView) -> Iterator[str]:
-    """Yield a command, the verdict on it, and what the workers said of it; what several said alike, once."""
+def _explanation(command: CommandView) -> Iterator[str]:
+    """Yield a command, its verdict, and the workers' reports, equal ones once."""
     verdict = command.entry.verdict
-    yield f"{command.title}, {local_time(command.entry.at_ms)}: {_word(command)}"
+    yield f"{command.title}, {local_time(command.entry.at_ms)}: {_verdict_of(command)}"
     if verdict.message:
         yield verdict.message
-    said: dict[str, list[str]] = {}
-    for worker, told in sorted(command.told.items()):
-        said.setdefault(f"{told.outcome} {told.code}".strip() + f"\n{told.message}".rstrip(), []).append(worker)
-    for what, workers in said.items():
-        yield f"{', '.join(workers)}: {what}"
+    reports: dict[str, list[str]] = {}
+    for worker, report in sorted(command.told.items()):
+        text = f"{report.outcome} {report.code}".strip() + f"\n{report.message}".rstrip()
+        reports.setdefault(text, []).append(worker)
+    for text, workers in reports.items():
+        yield f"{', '.join(workers)}: {text}"
 
 
-def _word(command: CommandView) -> str:
+def _verdict_of(command: CommandView) -> str:
     verdict = command.entry.verdict
     return f"{verdict.outcome} {verdict.code}".strip() if verdict.outcome else "accepted"
 
 
 async def overviews(settings: Settings) -> list[Overview]:
-    """Return the overview of the deployment, or of each that can be shown; the others are named on stderr."""
+    """Return the overview of the deployment, or of all; unreadable ones are named on stderr."""
     if settings.deployment:
         return [await overview(settings)]
     views = []
@@ -139,23 +140,29 @@ async def _watch(settings: Settings) -> None:
             await asyncio.sleep(_WATCH_S)
 
 
-class _Room(NamedTuple):
-    """How much of a deployment is shown."""
+class _Detail(NamedTuple):
+    """The level of detail of a deployment on the screen."""
 
     commands: int = 5
     partitions: Callable[[dict[str, Any]], bool] = lambda _: True
 
 
-_ROOMS = (_Room(), _Room(2), _Room(1), _Room(1, lambda row: row["lag"] or row["held"]), _Room(0, lambda _: False))
+_DETAIL_LEVELS = (
+    _Detail(),
+    _Detail(2),
+    _Detail(1),
+    _Detail(1, lambda row: row["lag"] or row["held"]),
+    _Detail(0, lambda _: False),
+)
 
 
 def fitted(views: Sequence[Overview], console: Console) -> Group:
-    """Return as much of the deployments as a terminal has rows for: what is wrong, and the workers, first."""
+    """Render the deployments to fit the rows of a terminal; problems and workers have priority."""
     shown = Group()
-    for room in _ROOMS:
-        parts = [part for view in views for part in _tables(view, console.width, room)]
-        if room is not _ROOMS[0]:
-            parts.append(styled("not all of it fits here: `hotswap status` prints the rest", "dim"))
+    for detail in _DETAIL_LEVELS:
+        parts = [part for view in views for part in _tables(view, console.width, detail)]
+        if detail is not _DETAIL_LEVELS[0]:
+            parts.append(styled("truncated: `hotswap status` prints the rest", "dim"))
         shown = Group(*parts)
         if len(console.render_lines(shown)) <= console.height:
             break
@@ -163,25 +170,25 @@ def fitted(views: Sequence[Overview], console: Console) -> Group:
 
 
 def headline(view: Overview) -> str:
-    """Return a deployment's name and what serves there, for a line that goes on."""
+    """Return a deployment's name and serving generations, as the start of a line."""
     loaded = " and ".join(map(str, view.serving))
     generations = f"generation{'s' * (len(view.serving) > 1)} {loaded}"
     if view.is_paused:
-        what = f"paused at {generations}" if loaded else "paused, and nothing is loaded"
+        state = f"paused at {generations}" if loaded else "paused, and nothing is loaded"
     else:
-        what = f"{generations} serve{'s' * (len(view.serving) == 1)}" if loaded else "nothing serves"
+        state = f"{generations} serve{'s' * (len(view.serving) == 1)}" if loaded else "nothing serves"
     if view.newest > max(view.serving, default=0):
-        has_failed = any(told.generation == view.newest for failures in view.failures.values() for told in failures)
-        what += f", generation {view.newest} {'failed' if has_failed else 'accepted'}"
-    return f"{view.deployment}: {what}, {counted(len(view.live), 'worker')}"
+        has_failed = any(one.generation == view.newest for failures in view.failures.values() for one in failures)
+        state += f", generation {view.newest} {'failed' if has_failed else 'accepted'}"
+    return f"{view.deployment}: {state}, {counted(len(view.live), 'worker')}"
 
 
-def _tables(view: Overview, width: int, room: _Room = _ROOMS[0]) -> list[Any]:
+def _tables(view: Overview, width: int, detail: _Detail = _DETAIL_LEVELS[0]) -> list[Any]:
     problems = [styled(shortened(problem), "bold red") for problem in view.problems]
     warnings = [styled(shortened(warning), "yellow") for warning in view.warnings]
-    rows = list(filter(room.partitions, _partition_rows(view)))
+    rows = list(filter(detail.partitions, _partition_rows(view)))
     tables = [_workers(view, width), *([_partitions(rows, width)] * bool(rows))]
-    commands = view.commands[max(len(view.commands) - room.commands, 0) :]
+    commands = view.commands[max(len(view.commands) - detail.commands, 0) :]
     return [
         styled(headline(view)),
         *problems,
@@ -192,7 +199,7 @@ def _tables(view: Overview, width: int, room: _Room = _ROOMS[0]) -> list[Any]:
 
 
 def _workers(view: Overview, width: int) -> Table:
-    """Build the table of workers; what is empty for each, or is only a detail and does not fit, is left out."""
+    """Build the table of workers, without empty columns and without details that do not fit."""
     live = [worker if worker.is_live(view.at) else None for worker in view.workers]
     held = [[part.partition for part in worker.partitions if part.held] if worker else [] for worker in live]
     is_narrow = width < _NARROW
@@ -201,7 +208,7 @@ def _workers(view: Overview, width: int) -> Table:
         "serves": [str(worker.generation or "nothing") for worker in view.workers],
         "loaded": [", ".join(map(str, worker.loaded)) for worker in view.workers],
         "cannot load": [
-            ", ".join(f"{told.generation} {told.code}" for told in view.lacking.get(worker.worker, ()))
+            ", ".join(f"{failure.generation} {failure.code}" for failure in view.lacking.get(worker.worker, ()))
             for worker in view.workers
         ],
         "model": [
@@ -212,7 +219,7 @@ def _workers(view: Overview, width: int) -> Table:
         "transactions": [worker.machine.get("transactions", "") for worker in view.workers],
         "partitions": [numbers([part.partition for part in worker.partitions] if worker else []) for worker in live],
         "held": list(map(numbers, held)),
-        "last word": [_last_word(worker, view.at) for worker in view.workers],
+        "last report": [_last_report(worker, view.at) for worker in view.workers],
     }
     details = ("loaded", "proto", "path", "transactions") if width < _WIDE else ()
     return fitting(
@@ -220,7 +227,7 @@ def _workers(view: Overview, width: int) -> Table:
     )
 
 
-def _last_word(worker: WorkerView, now: float) -> str | Text:
+def _last_report(worker: WorkerView, now: float) -> str | Text:
     age = f"{max(0.0, now - worker.at):.0f} s ago"
     if worker.is_stopped:
         return f"stopped {age}"
@@ -263,14 +270,14 @@ def _commands(view: Overview, commands: Sequence[CommandView], width: int) -> Ta
     for command in commands:
         at = local_time(command.entry.at_ms)
         why = all_reasons(view.deployment, command.entry.verdict.generation)
-        told = [
-            f"{said.worker}: {said.outcome} {said.code} {shortened(said.message, why)}".strip()
-            for said in command.told.values()
+        reports = [
+            f"{report.worker}: {report.outcome} {report.code} {shortened(report.message, why)}".strip()
+            for report in command.told.values()
         ]
         title = command.title
         if width < _NARROW and command.entry.verdict.code:
-            title += f": {_word(command)}"
-        cells = (at[-8:] if width < _NARROW else at, title, _word(command), "\n".join(told))
+            title += f": {_verdict_of(command)}"
+        cells = (at[-8:] if width < _NARROW else at, title, _verdict_of(command), "\n".join(reports))
         for column, cell in zip(columns.values(), cells, strict=True):
             column.append(cell)
     return fitting("last commands", columns, ("verdict",) if width < _NARROW else (), width)
@@ -300,8 +307,8 @@ def document(view: Overview) -> dict[str, Any]:
                 "accepted": worker.accepted,
                 "loaded": list(worker.loaded),
                 "failed": [
-                    {"generation": told.generation, "code": told.code, "message": told.message}
-                    for told in view.failures.get(worker.worker, ())
+                    {"generation": failure.generation, "code": failure.code, "message": failure.message}
+                    for failure in view.failures.get(worker.worker, ())
                 ],
                 "held": [part.partition for part in worker.partitions if part.held],
                 "model": worker.model_name,

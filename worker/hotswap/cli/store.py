@@ -1,4 +1,4 @@
-"""`hotswap store`: which artifacts of a deployment are missing in their stores, and how they come back."""
+"""`hotswap store`: list and restore a deployment's missing artifacts."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ with late:
 
 @click.group()
 def store() -> None:
-    """The artifacts of a deployment in their stores: list what is missing, and put it back."""
+    """The artifacts of a deployment in their stores: list the missing ones, and restore them."""
 
 
 @store.command()
 @deployment_argument
 @kafka_option
 @json_option
-def verify(deployment: str, **given: Any) -> None:
-    """List the artifacts that DEPLOYMENT needs, and which of them are missing in their stores.
+def verify(deployment: str, **options: Any) -> None:
+    """List the artifacts that DEPLOYMENT needs, and mark those missing in their stores.
 
-    Those are the models and protos of what serves, and of each generation that a rollback could go back to. They are
-    looked for, and not fetched. Exits with 1 if one is missing, with 3 if a store does not tell.
+    These are the models and protos of the serving generation and of each possible target of a rollback. They are not
+    fetched. Exits with 1 if one is missing, with 3 if a store does not answer.
     """
-    settings = make_settings(deployment=deployment, kafka=given["kafka"])
-    looked = run(_look(settings))
-    _report(settings, [Restored(one, ArtifactOutcome(state), why) for one, (state, why) in looked.items()], given)
+    settings = make_settings(deployment=deployment, kafka=options["kafka"])
+    presences = run(_look(settings))
+    _report(settings, [Restored(one, ArtifactOutcome(state), why) for one, (state, why) in presences.items()], options)
 
 
 @store.command()
@@ -56,23 +56,23 @@ def verify(deployment: str, **given: Any) -> None:
 @click.argument("files", type=local_model, metavar="[FILE]...", nargs=-1)
 @kafka_option
 @json_option
-def restore(deployment: str, files: tuple[Path, ...], **given: Any) -> None:
-    """Put the artifacts back that DEPLOYMENT needs and that are missing in their stores.
+def restore(deployment: str, files: tuple[Path, ...], **options: Any) -> None:
+    """Restore the artifacts that DEPLOYMENT needs and that are missing in their stores.
 
-    They come from the FILEs, wherever these are, or from this machine's cache (HOTSWAP_CACHE), which has what a worker
-    or a gateway fetched here. What is put back has the digest that the control log says; nothing is overwritten.
-    Exits with 1 if something is still missing.
+    They come from the FILEs, or from this machine's cache (HOTSWAP_CACHE), which has the artifacts that a worker or a
+    gateway fetched here. Each is verified by its digest in the control log; nothing is overwritten. Exits with 1 if an
+    artifact is still missing.
     """
     for file in files:
         check_order(deployment, file)
-    settings = make_settings(deployment=deployment, kafka=given["kafka"])
-    looked = run(_look(settings))
+    settings = make_settings(deployment=deployment, kafka=options["kafka"])
+    presences = run(_look(settings))
     with Restorer(settings, files) as restorer:
-        results = run(asyncio.to_thread(lambda: list(restorer.restore(looked))))
-        unneeded = list(restorer.unneeded(looked))
+        results = run(asyncio.to_thread(lambda: list(restorer.restore(presences))))
+        unneeded = list(restorer.unneeded(presences))
     for line in unneeded:
         note(line)
-    _report(settings, results, given, is_refused=bool(unneeded))
+    _report(settings, results, options, is_refused=bool(unneeded))
 
 
 async def _look(settings: Settings) -> dict[Needed, Presence]:
@@ -80,18 +80,18 @@ async def _look(settings: Settings) -> dict[Needed, Presence]:
 
 
 def _report(
-    settings: Settings, results: Iterable[Restored], given: dict[str, Any], *, is_refused: bool = False
+    settings: Settings, results: Iterable[Restored], options: dict[str, Any], *, is_refused: bool = False
 ) -> None:
     results = list(results)
-    if given["is_json"]:
+    if options["is_json"]:
         print_json({"deployment": settings.deployment, "artifacts": [_document(one) for one in results]})
-    for one in () if given["is_json"] else results:
+    for one in () if options["is_json"] else results:
         show(f"{one.outcome:<8}  {one.needed.title}{' (serves)' * one.needed.serves}: {one.needed.place}{_why(one)}")
     bad = [one for one in results if not one.is_good]
     if bad and all(one.outcome in (ArtifactOutcome.UNKNOWN, ArtifactOutcome.DENIED) for one in bad):
-        raise Failure(f"whether {len(bad)} of {len(results)} artifacts are there is not known here", UNREACHABLE)
+        raise Failure(f"{len(bad)} of {len(results)} artifacts could not be checked from here", UNREACHABLE)
     if bad:
-        how = f"`hotswap store restore {settings.deployment} [FILE]...` puts back what has the right SHA-256"
+        how = f"`hotswap store restore {settings.deployment} [FILE]...` restores files with the right SHA-256"
         raise Failure(f"{len(bad)} of {len(results)} artifacts are not in their stores: {how}", REFUSED)
     if is_refused:
         raise click.exceptions.Exit(REFUSED)

@@ -12,7 +12,7 @@ from hotswap.cli.exits import REFUSED, Failure, note
 from hotswap.cli.files import package_option, parts_of
 from hotswap.cli.late import late, later
 from hotswap.cli.shared import (
-    Counted,
+    OpenRangeOption,
     deployment_argument,
     json_option,
     kafka_option,
@@ -30,7 +30,7 @@ from hotswap.errors import UsageError
 from hotswap.generation import MOST
 
 with late:
-    from hotswap.cli.follow import Publish, outcomes, publish_and_follow, title_of, what_went_wrong
+    from hotswap.cli.follow import Publish, failure_of, outcomes, publish_and_follow, title_of
     from hotswap.client.change import Change, Receipt
     from hotswap.client.client import Client
     from hotswap.client.fleet import FleetAnswer
@@ -45,36 +45,36 @@ _MOST_PARTITION, _MOST_OFFSET = 2**31 - 1, 2**63 - 1
 
 number = click.IntRange(min=1, max=MOST)
 wait_option = click.option(
-    "--wait/--no-wait", "is_waiting", default=True, show_default=True, help="Wait for the answer of the whole fleet."
+    "--wait/--no-wait", "is_waiting", default=True, show_default=True, help="Wait for the whole fleet's answer."
 )
 timeout_option = click.option(
     "--timeout",
     "timeout_s",
     type=click.FloatRange(min=0, min_open=True),
     metavar="S",
-    help="How long to wait. [default: the deadline]",
+    help="The time-out for that. [default: the deadline]",
 )
 
 
 def follow_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of every command: how to sign it, how long to wait for its outcome, and how to print that."""
+    """Add the options of every command: signing, waiting for the outcome, and its format."""
     for option in (json_option, kafka_option, sign_option, timeout_option, wait_option):
         command = option(command)
     return command
 
 
-def settings_of(deployment: str, given: Mapping[str, Any]) -> Settings:
+def settings_of(deployment: str, options: Mapping[str, Any]) -> Settings:
     """Return the settings for a command with the `follow_options`."""
-    return make_settings(deployment=deployment, kafka=given["kafka"], sign_with=given["sign_with"])
+    return make_settings(deployment=deployment, kafka=options["kafka"], sign_with=options["sign_with"])
 
 
 def cut_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Where the new generation takes over; by default the protos decide it."""
+    """Add the options for the cut; by default the protos decide it."""
     flag = click.option(
         "--after-backlog",
         "cut",
         flag_value="after-backlog",
-        help="The old generation answers what is published by now.",
+        help="The old generation answers the requests published until now.",
     )(command)
     flag = click.option("--at-once", "cut", flag_value="at-once", help="Each partition at its next batch.")(flag)
     cuts = [cut.value for cut in Cut]
@@ -87,115 +87,119 @@ def cut_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command()
 @deployment_argument
 @click.option("--model", metavar="FILE|URI", help="The model; a file or folder is uploaded to HOTSWAP_STORE.")
-@click.option("--model-sha256", metavar="DIGEST", help="The SHA-256 of a model given by its URI.")
+@click.option("--model-sha256", metavar="DIGEST", help="The SHA-256 of a model at a URI.")
 @kind_option
-@click.option("--name", metavar="NAME", help="What to call the model. [default: its file's or package's name]")
+@click.option("--name", metavar="NAME", help="The model's name. [default: its file's or package's]")
 @click.option("--proto", metavar="FILE|URI", help="A .proto, or a descriptor set (.desc, .binpb).")
-@click.option("--proto-sha256", metavar="DIGEST", help="The SHA-256 of a proto given by its URI.")
+@click.option("--proto-sha256", metavar="DIGEST", help="The SHA-256 of a proto at a URI.")
 @click.option("--config", type=local_file, metavar="FILE", help="The configuration: JSON, or modelConfig.properties.")
-@click.option(
-    "--samples", type=local_file, metavar="FILE", help="CSV or JSON rows that it must score before it serves."
-)
+@click.option("--samples", type=local_file, metavar="FILE", help="CSV or JSON rows that it must score first.")
 @package_option
 @click.option(
     "--verify-with",
     type=local_file,
     metavar="KEY",
-    help="The public key (PEM) by which the OpenSSF signature of the model or package is verified before the upload.",
+    help="The public key (PEM) that verifies the OpenSSF signature of the model or package before the upload.",
 )
-@click.option("--signature", type=local_file, metavar="FILE", help="That signature. [default: its path and .sig]")
-@click.option("--generation", cls=Counted, type=number, metavar="N", help="Its number. [default: the next one]")
 @click.option(
-    "--base", cls=Counted, type=number, metavar="N", help="The generation to inherit from. [default: what serves]"
+    "--signature", type=local_file, metavar="FILE", help="The signature. [default: the signed path with .sig]"
+)
+@click.option("--generation", cls=OpenRangeOption, type=number, metavar="N", help="Its number. [default: the next one]")
+@click.option(
+    "--base",
+    cls=OpenRangeOption,
+    type=number,
+    metavar="N",
+    help="The generation to inherit from. [default: the serving one]",
 )
 @click.option(
     "--deadline",
     "deadline_s",
     type=click.FloatRange(min=0, min_open=True),
     metavar="S",
-    help="How long a worker may take to stage it.",
+    help="The time-out for a worker to stage it.",
 )
 @cut_options
 @follow_options
-def swap(deployment: str, **given: Any) -> None:
+def swap(deployment: str, **options: Any) -> None:
     """Swap the model, the proto, the configuration, or any of them; the rest is inherited.
 
     The new generation is fetched, checked, loaded and warmed beside the one that serves, and takes over between two
     batches. If it fails, nothing changes, and the reasons are printed.
     """
-    settings = settings_of(deployment, given)
-    _verify(given)
+    settings = settings_of(deployment, options)
+    _verify(options)
 
     async def publish(client: Client) -> Receipt:
-        with parts_of(given) as parts:
+        with parts_of(options) as parts:
             samples = parts.samples
-            if given["samples"]:
-                samples = await read_samples(settings, given["samples"], parts.proto, parts.configuration)
+            if options["samples"]:
+                samples = await read_samples(settings, options["samples"], parts.proto, parts.configuration)
             change = Change(
                 model=parts.model,
                 kind=parts.kind,
-                name=given["name"] or parts.name,
+                name=options["name"] or parts.name,
                 proto=parts.proto,
                 configuration=parts.configuration,
                 samples=samples,
-                generation=given["generation"],
-                base=given["base"],
-                cut=Cut(given["cut"]),
-                deadline_s=given["deadline_s"],
+                generation=options["generation"],
+                base=options["base"],
+                cut=Cut(options["cut"]),
+                deadline_s=options["deadline_s"],
             )
             return await client.swap(change)
 
-    follow_command(settings, publish, given)
+    follow_command(settings, publish, options)
 
 
-def _verify(given: Mapping[str, Any]) -> None:
-    """Verify the model's or the package's signature, if that is asked for."""
-    key, signature = given["verify_with"], given["signature"]
-    named = [one for one in (given["package"], given["model"]) if one]
+def _verify(options: Mapping[str, Any]) -> None:
+    """Verify the signature of the model or package if requested."""
+    key, signature = options["verify_with"], options["signature"]
+    targets = [one for one in (options["package"], options["model"]) if one]
     if key is None:
         if signature:
-            raise UsageError("--signature needs --verify-with, the public key that it is verified by")
+            raise UsageError("--signature needs --verify-with, the public key that verifies it")
         return
-    if len(named) != 1 or "://" in str(named[0]):
-        raise UsageError("--verify-with verifies what is uploaded: name one file or folder, by --model or --package")
-    verify_model(Path(named[0]), signature or Path(f"{named[0]}.sig"), key)
-    note(f"hotswap: {named[0]} is as its signature says")
+    if len(targets) != 1 or "://" in str(targets[0]):
+        raise UsageError("--verify-with needs exactly one upload: a file or folder by --model or --package")
+    verify_model(Path(targets[0]), signature or Path(f"{targets[0]}.sig"), key)
+    note(f"hotswap: the signature of {targets[0]} is valid")
 
 
 @click.command()
 @deployment_argument
 @click.option(
-    "--to", cls=Counted, type=number, metavar="N", help="The generation. [default: the one that served before]"
+    "--to", cls=OpenRangeOption, type=number, metavar="N", help="The generation. [default: the previously serving one]"
 )
 @cut_options
 @follow_options
-def rollback(deployment: str, **given: Any) -> None:
+def rollback(deployment: str, **options: Any) -> None:
     """Serve an older generation's parts again, as a new generation."""
-    settings = settings_of(deployment, given)
-    follow_command(settings, lambda client: client.rollback(given["to"], cut=Cut(given["cut"])), given)
+    settings = settings_of(deployment, options)
+    follow_command(settings, lambda client: client.rollback(options["to"], cut=Cut(options["cut"])), options)
 
 
 @click.command()
 @deployment_argument
 @follow_options
-def pause(deployment: str, **given: Any) -> None:
+def pause(deployment: str, **options: Any) -> None:
     """Stop taking batches on every partition, until `resume`."""
-    follow_command(settings_of(deployment, given), Client.pause, given)
+    follow_command(settings_of(deployment, options), Client.pause, options)
 
 
 @click.command()
 @deployment_argument
 @follow_options
-def resume(deployment: str, **given: Any) -> None:
+def resume(deployment: str, **options: Any) -> None:
     """Resume after `pause`."""
-    follow_command(settings_of(deployment, given), Client.resume, given)
+    follow_command(settings_of(deployment, options), Client.resume, options)
 
 
 @click.command()
 @deployment_argument
 @click.option(
     "--partition",
-    cls=Counted,
+    cls=OpenRangeOption,
     type=click.IntRange(0, _MOST_PARTITION),
     required=True,
     metavar="N",
@@ -203,20 +207,20 @@ def resume(deployment: str, **given: Any) -> None:
 )
 @click.option(
     "--offset",
-    cls=Counted,
+    cls=OpenRangeOption,
     type=click.IntRange(0, _MOST_OFFSET),
     required=True,
     metavar="N",
     help="As `hotswap status` prints it.",
 )
 @follow_options
-def skip(deployment: str, **given: Any) -> None:
+def skip(deployment: str, **options: Any) -> None:
     """Skip a damaged batch that holds its partition: each request in it is refused as UNREADABLE.
 
     If the batch at this offset is intact, nothing is skipped.
     """
-    settings = settings_of(deployment, given)
-    follow_command(settings, lambda client: client.skip(given["partition"], given["offset"]), given)
+    settings = settings_of(deployment, options)
+    follow_command(settings, lambda client: client.skip(options["partition"], options["offset"]), options)
 
 
 @click.command()
@@ -225,36 +229,36 @@ def skip(deployment: str, **given: Any) -> None:
 def forget(deployment: str, kafka: str | None) -> None:
     """Hide a deployment from `hotswap status`, as after a misspelt name.
 
-    A later command for it shows it again. Refused while its workers live, or if its group has answered requests. Its
-    topics and its numbers stay as they are.
+    A later command for it shows it again. Refused while it has live workers, or if its group has answered requests.
+    Its topics and its numbers stay unchanged.
     """
     run(hide(make_settings(deployment=deployment, kafka=kafka)))
-    show(f"`hotswap status` does not list {deployment} any more")
+    show(f"`hotswap status` no longer lists {deployment}")
 
 
-def follow_command(settings: Settings, publish: Publish, given: Mapping[str, Any]) -> None:
+def follow_command(settings: Settings, publish: Publish, options: Mapping[str, Any]) -> None:
     """Publish a command with the `follow_options`, and print its outcome on each worker."""
-    following = publish_and_follow(settings, publish, is_waiting=given["is_waiting"], timeout_s=given["timeout_s"])
+    following = publish_and_follow(settings, publish, is_waiting=options["is_waiting"], timeout_s=options["timeout_s"])
     receipt, answer = run(following)
-    if given["is_json"]:
+    if options["is_json"]:
         print_json(_document(receipt, answer))
     elif answer is None:
         show(f"{title_of(receipt)} accepted")
     else:
         out().print(outcomes(settings.deployment, receipt, answer.told))
     if answer and not answer.is_good:
-        raise Failure(what_went_wrong(receipt, answer), REFUSED)
+        raise Failure(failure_of(receipt, answer), REFUSED)
 
 
 def _document(receipt: Receipt, answer: FleetAnswer | None) -> dict[str, Any]:
     workers = {
         worker: {
-            "outcome": told.outcome,
-            "code": told.code,
-            "message": told.message,
-            "phase_seconds": dict(told.phase_seconds),
+            "outcome": report.outcome,
+            "code": report.code,
+            "message": report.message,
+            "phase_seconds": dict(report.phase_seconds),
         }
-        for worker, told in (answer.told if answer else {}).items()
+        for worker, report in (answer.told if answer else {}).items()
     }
     return {
         "command_id": receipt.command_id,

@@ -1,4 +1,4 @@
-"""What the commands on rows share: reading a table, and printing predictions."""
+"""Shared parts of the commands on rows: reading a table, and printing predictions."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ with late:
     from hotswap.generation import TextOptions
 
 CHUNK = 500
-"""How many rows are handled together, unless stated otherwise."""
+"""The default number of rows in a chunk."""
 
-Answered = tuple[int, dict[str, Any], bytes]
+RowPrediction = tuple[int, dict[str, Any], bytes]
 """A row's number, facts about its prediction, and the serialized output message."""
 
 
@@ -53,7 +53,7 @@ allow_missing_option = click.option(
     "--allow-missing",
     "may_lack",
     is_flag=True,
-    help="Go on where the file lacks a column that the model reads: score it as missing.",
+    help="Accept a file that lacks a column that the model reads: score it as missing.",
 )
 operation_option = click.option("--operation", metavar="RPC", help="The rpc, if the proto has several.")
 
@@ -72,18 +72,18 @@ def format_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 async def print_answers(
-    answered: AsyncGenerator[Answered, None], operation: Operation, style: str, total: int | None
+    predictions: AsyncGenerator[RowPrediction, None], operation: Operation, style: str, total: int | None
 ) -> None:
     """Print predictions as they arrive, with a progress bar for `total` rows on stderr."""
     escape = printable if style == "csv" else printable_json
     file = cast("TextIO", Escaping(sys.stdout, escape)) if sys.stdout.isatty() else sys.stdout
     table = CsvTable(file, operation.output) if style == "csv" else JsonTable(file)
     parse = operation.output.FromString
-    # On a terminal the bar would appear between the predictions, which show the progress themselves.
+    # On a terminal the bar would disturb the predictions, which show the progress themselves.
     with progress(is_shown=not sys.stdout.isatty()) as bar:
         task, done = bar.add_task("rows", total=total), 0
-        async with aclosing(answered):
-            async for number, facts, value in answered:
+        async with aclosing(predictions):
+            async for number, facts, value in predictions:
                 table.write({"row": number, **facts}, parse(value))
                 done += 1
                 if not done % CHUNK:
@@ -93,11 +93,11 @@ async def print_answers(
 
 
 class Reading:
-    """The good rows of a file; bad rows are listed on stderr as they are read, and counted.
+    """The good rows of a file; bad rows are listed on stderr, and counted.
 
-    `reads` are the fields that the model reads. The file must have a column for each, or the command ends before its
-    first row, unless the file `may_lack` some. Nor may a row of JSON lack one that the proto does not call optional:
-    the command ends at the first that does. Of a field that has known values there, all others are listed at the end.
+    `reads`: the fields that the model reads, with their known values; unknown ones are listed at the end. Unless the
+    file `may_lack` some, the command ends before the first row if the file lacks a column for one, and at the first row
+    of JSON that lacks a field that is not optional.
     """
 
     def __init__(self, rows: RowReader, reads: Mapping[str, Collection[str]], *, may_lack: bool = False) -> None:
@@ -112,15 +112,15 @@ class Reading:
             optional = [path for path in reads if path not in self._needed]
             lacking = [*lacking, *(path for path in rows.look_ahead(optional) if path not in lacking)]
         if needed := [path for path in self._needed if path in lacking]:
-            self._lack(f"no column fills {_listed(needed)}")
+            self._report_gap(f"no column fills {_listed(needed)}")
         if optional := [path for path in lacking if path not in self._needed]:
-            self._lack(f"no column fills {_listed(optional)}", is_optional=True)
+            self._report_gap(f"no column fills {_listed(optional)}", is_optional=True)
 
     def __iter__(self) -> Iterator[Row]:
         return cast("Iterator[Row]", self._read(iter(self.rows)))
 
     def encoded(self) -> Iterator[tuple[Sequence[int], Sequence[bytes]]]:
-        """Yield the numbers of the good rows and their serialized input messages, of many rows at once if possible."""
+        """Yield the numbers of the good rows and their serialized input messages, in bulk if possible."""
         for part in self._read(self.rows.in_bulk(self.unknown.fields)):
             if isinstance(part, Chunk):
                 yield range(part.number, part.number + len(part.values)), part.values
@@ -143,7 +143,7 @@ class Reading:
             if needed := [path for path in row.lacks if path in self._needed]:
                 if not lacking and not self._may_lack:
                     further = sum(1 for _ in filter(self._is_lacking, rows))
-                    self._lack(
+                    self._report_gap(
                         f"row {row.number} has no {_listed(needed)} ({further} further rows lack such fields, too)"
                     )
                 lacking += 1
@@ -158,16 +158,16 @@ class Reading:
     def _is_lacking(self, row: Row | BadRow | Chunk) -> bool:
         return isinstance(row, Row) and not set(self._needed).isdisjoint(row.lacks)
 
-    def _lack(self, what: str, *, is_optional: bool = False) -> None:
-        """Say what is lacking. Raises UsageError unless that is allowed."""
-        why = f"{what}, which the model reads" + ("" if is_optional else " and the proto does not call optional")
+    def _report_gap(self, gap: str, *, is_optional: bool = False) -> None:
+        """Note a gap. Raises UsageError unless gaps are allowed."""
+        why = f"{gap}, which the model reads" + ("" if is_optional else " and which is not optional in the proto")
         if not self._may_lack:
             notes = "".join(f" ({line})" for line in self.rows.notes())
             raise UsageError(f"{why}{notes}: correct the file, or add --allow-missing")
         note(f"{why}: optional, so they are missing in each row" if is_optional else why)
 
     def refuse(self, line: str) -> None:
-        """List a row that has no prediction."""
+        """List a refused row, and count it."""
         self.bad += 1
         note(line)
 
@@ -183,19 +183,19 @@ def chunks(reading: Iterable[Row], size: int) -> Iterator[list[Row]]:
         yield chunk
 
 
-def options_of(given: dict[str, Any], configured: TextOptions | None = None) -> TextOptions:
-    """Return the values of `text_options`, with what means missing and the model's columns as `configured`.
+def options_of(options: dict[str, Any], configured: TextOptions | None = None) -> TextOptions:
+    """Return the values of `text_options`, with the missing values and the model's columns of `configured`.
 
     Raises UsageError if the delimiter is not one character.
     """
-    delimiter = "\t" if given["delimiter"] == r"\t" else given["delimiter"]
+    delimiter = "\t" if options["delimiter"] == r"\t" else options["delimiter"]
     if len(delimiter) != 1:
         raise UsageError(f"--delimiter must be one character, not {delimiter!r}")
-    missing = {"", *given["missing"], *(configured.missing if configured else ())}
+    missing = {"", *options["missing"], *(configured.missing if configured else ())}
     return TextOptions(
         delimiter=delimiter,
         missing=frozenset(missing),
-        is_strict=not given["is_lenient"],
+        is_strict=not options["is_lenient"],
         columns=configured.columns if configured else (),
     )
 

@@ -1,4 +1,4 @@
-"""`hotswap top`: the fleet live in a terminal. It only reads."""
+"""`hotswap top`: the fleet live in a terminal, read-only."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ with later:
 
 _REFRESH_S = 1.0
 _REFUSALS = 3
-_UNDER_WAY = (Outcome.STAGING, Outcome.READY)
+_IN_PROGRESS = (Outcome.STAGING, Outcome.READY)
 _KEY = re.compile(r"\x1b\[[A-D]|.", re.DOTALL)
 _KEYS = {"\x1b[A": -1, "k": -1, "\x1b[B": 1, "j": 1}
 _HELP = "up and down pick a partition, Enter shows its reason, q ends"
@@ -46,13 +46,13 @@ _HELP = "up and down pick a partition, Enter shows its reason, q ends"
 
 @click.command()
 @click.argument("deployment", required=False)
-@click.option("--once", "is_once", is_flag=True, help="Print it once, after a second of watching, and end.")
+@click.option("--once", "is_once", is_flag=True, help="Print one screen after a second, and end.")
 @kafka_option
 def top(deployment: str | None, kafka: str | None, is_once: bool) -> None:  # noqa: FBT001 - click's
     """Watch deployments live: partitions, lag, rate, latency, the swap under way, the last refusals.
 
-    It only reads; refusals are shown of a DEPLOYMENT that is named. The arrows pick a partition, Enter shows why it is
-    held and the command that would help, q ends. With --once, exits as `hotswap status` does.
+    It is read-only; refusals are shown only with a DEPLOYMENT. The arrows pick a partition, Enter shows why it
+    is held and a command that helps, q ends. With --once, exits as `hotswap status` does.
     """
     settings = make_settings(deployment=deployment, kafka=kafka)
     with contextlib.suppress(KeyboardInterrupt):
@@ -92,7 +92,7 @@ async def _watch(settings: Settings) -> None:
 
 @contextlib.asynccontextmanager
 async def _refusals(settings: Settings, screen: Screen) -> AsyncIterator[None]:
-    """Keep the last refusals of one deployment on the screen while in the block; without a name there are none."""
+    """Keep the last refusals of the named deployment on the screen, until the block ends."""
     following = asyncio.create_task(_follow(settings, screen)) if settings.deployment else None
     try:
         yield
@@ -105,7 +105,7 @@ async def _refusals(settings: Settings, screen: Screen) -> AsyncIterator[None]:
 async def _follow(settings: Settings, screen: Screen) -> None:
     topic = settings.topics.dead_letters
     reader = LogReader(settings, topic, read_committed=True)
-    with contextlib.suppress(StartError, Doubt):  # the topic may be gone: the first lines of the screen say so
+    with contextlib.suppress(StartError, Doubt):  # the topic may not exist: the first lines of the screen report it
         try:
             async with Admin.connect(settings) as admin:
                 ends = await admin.end_offsets(topic)
@@ -131,7 +131,7 @@ class PartitionRow:
 
 
 class Screen:
-    """What is on the screen: the last overviews, the rates since those before, the selection."""
+    """The state of the screen: the last overviews, the rates since the previous ones, the selection."""
 
     def __init__(self) -> None:
         self.refusals: deque[str] = deque(maxlen=_REFUSALS)
@@ -158,7 +158,7 @@ class Screen:
 
     @property
     def level(self) -> Level:
-        """How the deployments are, by their worst finding."""
+        """The level of the worst finding."""
         return worst(finding for view in self._views for finding in view.findings)
 
     def press(self, key: str) -> None:
@@ -167,12 +167,12 @@ class Screen:
         self._is_open ^= key in "\r\n"
 
     def render(self, width: int) -> Group:
-        """Return what fits into `width` columns."""
+        """Render the screen in `width` columns."""
         lines = [styled(_summary(view, self._rows)) for view in self._views]
         problems = [styled(shortened(line), "bold red") for view in self._views for line in view.problems[:2]]
         warnings = [styled(shortened(line), "yellow") for view in self._views for line in view.warnings[:2]]
-        under_way = [styled(line, "cyan") for view in self._views for line in _under_way(view)]
-        parts: list[Any] = [*lines, *problems, *warnings, *under_way, self._table(width)]
+        in_progress = [styled(line, "cyan") for view in self._views for line in _in_progress(view)]
+        parts: list[Any] = [*lines, *problems, *warnings, *in_progress, self._table(width)]
         if self._is_open and self._rows:
             parts += [styled(line, "bold") for line in _reason(self._rows[self._selected])]
         parts += [styled(line[:width], "yellow") for line in self.refusals]
@@ -202,21 +202,21 @@ def _summary(view: Overview, rows: Sequence[PartitionRow]) -> str:
     return f"{headline(view)}, lag {lag:,}{oldest}, {rate:,.0f} answers/s{latency}"
 
 
-def _under_way(view: Overview) -> Iterator[str]:
-    """Yield the newest command while a live worker stages it, with the phases of each."""
+def _in_progress(view: Overview) -> Iterator[str]:
+    """Yield the newest command while a live worker stages it, with each worker's phases."""
     live = {worker.worker for worker in view.live}
     for command in view.commands[-1:]:
-        told = [said for said in command.told.values() if said.worker in live]
-        if any(said.outcome in _UNDER_WAY for said in told):
+        reports = [report for report in command.told.values() if report.worker in live]
+        if any(report.outcome in _IN_PROGRESS for report in reports):
             phases = [
-                " ".join([said.worker, said.outcome, *(f"{name} {s:.1f} s" for name, s in said.phase_seconds.items())])
-                for said in told
+                " ".join([one.worker, one.outcome, *(f"{name} {s:.1f} s" for name, s in one.phase_seconds.items())])
+                for one in reports
             ]
             yield f"{command.title}: {'; '.join(phases)}"
 
 
 def _reason(row: PartitionRow) -> list[str]:
-    """Return why a partition is held, and the command that would help."""
+    """Return the reason why a partition is held, and a command that helps."""
     name = row.deployment
     if not row.held:
         return [f"partition {row.lag.partition} is served by {row.worker}"]

@@ -1,4 +1,4 @@
-"""Counts the values in a file's rows that the model does not know, which it scores without a word."""
+"""The count of values in a file's rows that are unknown to the model, which it scores silently."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -13,21 +13,21 @@ from hotswap.codec.messages import has
 from hotswap.codec.text.layout import SHOWN, Chunk, Layout
 
 _LISTED = 3
-_COUNTED = 1000  # different values of a field: a file may have no two alike
+_DISTINCT = 1000  # counted values of a field: those of a file may all differ
 
 
 class Unknown:
-    """The unknown values of each category field, with their rows. `known`: the field's path -> what the model knows."""
+    """The unknown values of each category field, with their rows. `known`: field path -> the model's categories."""
 
     def __init__(self, layout: Layout, known: Mapping[str, Collection[str]]) -> None:
         self._layout = layout
         self._known = [(path, path.split("."), values) for path, values in known.items() if values]
-        self._found: dict[str, Counter[str]] = {path: Counter() for path, *_ in self._known}
+        self._counts: dict[str, Counter[str]] = {path: Counter() for path, *_ in self._known}
         self._more: Counter[str] = Counter()
 
     @property
     def fields(self) -> list[str]:
-        """The paths of the fields that are looked at."""
+        """The paths of the examined fields."""
         return [path for path, *_ in self._known]
 
     def look(self, message: Message) -> None:
@@ -48,17 +48,17 @@ class Unknown:
             if str(value) not in known:
                 self._count(path, _shown(field, value), rows)
 
-    def note_untold(self, counts: Counter[str]) -> None:
-        """Note the counts of a model host, by column, if there were more: of columns with too many values to tell."""
-        if counts.total() > self._more.total() + sum(found.total() for found in self._found.values()):
+    def note_host_counts(self, counts: Counter[str]) -> None:
+        """Note a host's counts by column if they are higher: it also counts columns too large to report."""
+        if counts.total() > self._more.total() + sum(values.total() for values in self._counts.values()):
             for column, count in counts.items():
                 note(f"column {column}: {count} unknown categories, scored as missing")
 
     def notes(self) -> Iterator[str]:
         """Yield a line for each field with unknown values."""
-        for path, found in self._found.items():
-            listed = found.most_common(_LISTED)
-            others = found.total() + self._more[path] - sum(rows for _, rows in listed)
+        for path, values in self._counts.items():
+            listed = values.most_common(_LISTED)
+            others = values.total() + self._more[path] - sum(rows for _, rows in listed)
             texts = [f"{value} ({_rows(rows)})" for value, rows in listed]
             if others:
                 texts.append(f"others ({_rows(others)})")
@@ -66,15 +66,15 @@ class Unknown:
                 yield f"`{path}`: the model does not know {', '.join(texts)}: scored as missing or unknown"
 
     def _count(self, path: str, value: str, rows: int) -> None:
-        found = self._found[path]
-        if value in found or len(found) < _COUNTED:
-            found[value] += rows
+        values = self._counts[path]
+        if value in values or len(values) < _DISTINCT:
+            values[value] += rows
         else:
             self._more[path] += rows
 
 
 def _values(message: Any, parts: Sequence[str]) -> Iterator[tuple[FieldDescriptor, Any]]:
-    """Yield the values of a field by its path, none where it is absent, each with the field that holds it."""
+    """Yield the values of a field by its path (none if it is absent), each with its field descriptor."""
     field: Any = descriptor_of(type(message)).fields_by_name[parts[0]]
     value = getattr(message, field.name)
     if is_map(field):

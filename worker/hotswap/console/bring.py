@@ -1,4 +1,4 @@
-"""Bring a model in: what it is, its proto to edit, its predictions beside the serving ones, and the swap."""
+"""The upload of a model: its kind, its proto to edit, its predictions beside the serving ones, and the swap."""
 
 import shlex
 from http import HTTPStatus
@@ -40,7 +40,7 @@ class BringPages:
         ]
 
     def close(self) -> None:
-        """Forget what was brought."""
+        """Remove the drafts."""
         self._drafts.close()
 
     async def show(self, request: Request) -> Response:
@@ -49,7 +49,7 @@ class BringPages:
         return await self._shared.page(request, "bring", TAB, kinds=sorted(kinds()), quoted=quoted)
 
     async def upload(self, request: Request) -> Response:
-        """Take a model, and lead to its draft."""
+        """Save an uploaded model, and redirect to its draft."""
         deployment = self._shared.deployment(request)
         async with self._shared.pages.form(request, self._shared.limits.artifact_bytes) as form:
             draft = await self._drafts.add(deployment, form, self._shared.limits)
@@ -60,14 +60,14 @@ class BringPages:
         return await self._page(request, self._find(request))
 
     async def edit(self, request: Request) -> Response:
-        """Take the proto as it was edited, or begin anew from the draft or from what serves; and check it."""
+        """Take the edited proto, or reset it to the draft or the serving one; and check it."""
         draft = self._find(request)
         async with self._shared.pages.form(request, _FORM_BYTES) as form:
             self._take(draft, self._shared.deployment(request), form.text("proto") or "", form.text("begin"))
         return await self._page(request, draft)
 
     async def swap(self, request: Request) -> Response:
-        """Publish the swap, and lead to the timeline; with an error in the proto, to the draft again."""
+        """Publish the swap, and redirect to the timeline; after an error in the proto, show the draft."""
         deployment, draft = self._shared.deployment(request), self._find(request)
         async with self._shared.pages.form(request, _FORM_BYTES) as form:
             self._take(draft, deployment, form.text("proto") or "", None)
@@ -134,7 +134,7 @@ class BringPages:
 
 
 def _command_of(draft: ModelDraft) -> str:
-    """Return the command that does the same with the files at hand."""
+    """Return the equivalent command."""
     model, deployment = shlex.quote(draft.name), shlex.quote(draft.deployment)
     sample = " --samples SAMPLE.csv" if draft.sample else ""
     return f"hotswap swap {deployment} --model MODEL --kind {draft.kind} --name {model} --proto MODEL.proto{sample}"

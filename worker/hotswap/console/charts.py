@@ -29,11 +29,11 @@ def chart(name: str, points: Sequence[tuple[float, float]], now: float, span_s: 
     ]
     line = " ".join(f"{'L' if number else 'M'}{x} {y}" for number, (x, y) in enumerate(places))
     area = f"{line} L{places[-1][0]} {HEIGHT} L{places[0][0]} {HEIGHT} Z" if len(places) > 1 else ""
-    return Chart(name, told(last, unit), told(most, unit), line if area else "", area)
+    return Chart(name, format_value(last, unit), format_value(most, unit), line if area else "", area)
 
 
-def told(value: float, unit: str = "") -> str:
-    """Return a value for a person: `1,204`, `0.4/s`, `12 ms`, `1.5 s`."""
+def format_value(value: float, unit: str = "") -> str:
+    """Format a value: `1,204`, `0.4/s`, `12 ms`, `1.5 s`."""
     if unit == "s":
         return "none" if not value else f"{value * 1000:.3g} ms" if value < 1 else f"{value:.3g} s"
     return (f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.1f}") + unit  # noqa: PLR2004 - digits

@@ -1,4 +1,4 @@
-"""What somebody brings in: a model, maybe with a sample, kept until it is swapped in or others have come."""
+"""Drafts: uploaded models, perhaps with a sample, kept until swapped in or displaced by others."""
 
 import asyncio
 import re
@@ -27,9 +27,9 @@ _MOST = 4
 
 @dataclass(slots=True, kw_only=True)
 class ModelDraft:
-    """A model that may come to serve: where it is, and the proto and the configuration that it would have.
+    """An uploaded model, with its proposed proto and configuration.
 
-    `drafted` is the proto that was drafted for it, or that it brought; empty: there is none.
+    `drafted` is the drafted proto, or the package's; empty: none.
     """
 
     key: str
@@ -50,16 +50,16 @@ class ModelDraft:
 
 
 class Drafts:
-    """The last few drafts of a console: those of another one are unknown here, and have to be brought again."""
+    """The last drafts of a console, unknown to other processes."""
 
     def __init__(self) -> None:
         self._drafts: OrderedDict[str, ModelDraft] = OrderedDict()
 
     async def add(self, deployment: Deployment, form: Form, limits: GatewayLimits) -> ModelDraft:
-        """Take what a form brings, and draft a proto.
+        """Save the files of a form, and draft a proto.
 
         Raises:
-            Problem: it is no model, or a model that cannot be loaded.
+            Problem: not a model, or one that cannot be loaded.
             SwapError: the same.
 
         """
@@ -76,7 +76,7 @@ class Drafts:
         return draft
 
     def find(self, deployment: str, key: str) -> ModelDraft | None:
-        """Return a draft; None: it was swapped in, or had to make room."""
+        """Return a draft; None: swapped in or displaced."""
         draft = self._drafts.get(key)
         return draft if draft and draft.deployment == deployment else None
 
@@ -86,13 +86,13 @@ class Drafts:
             shutil.rmtree(draft.folder, ignore_errors=True)
 
     def close(self) -> None:
-        """Forget all."""
+        """Remove all drafts."""
         for key in list(self._drafts):
             self.drop(key)
 
 
 async def _save(deployment: Deployment, form: Form, folder: Path, limits: GatewayLimits) -> ModelDraft:
-    path, given = await form.save("model", folder)
+    path, file_name = await form.save("model", folder)
     if not path.stat().st_size:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "choose the file of a model: it is empty, or none was chosen")
     kind = form.text("kind")
@@ -102,7 +102,7 @@ async def _save(deployment: Deployment, form: Form, folder: Path, limits: Gatewa
         folder=folder,
         model=path,
         kind=kind or "",
-        name=form.text("name") or given or "model",
+        name=form.text("name") or file_name or "model",
         is_loadable=False,
         configuration=Configuration(),
         notes=[],
@@ -120,7 +120,7 @@ async def _save(deployment: Deployment, form: Form, folder: Path, limits: Gatewa
 
 
 async def _unpack(draft: ModelDraft, error: UnknownKind) -> None:
-    """Take the parts of a package. Raises Problem: it is none."""
+    """Take the parts of a package. Raises Problem if the file is not one."""
 
     def unpack() -> None:
         with open_package(draft.model) as package:
@@ -139,14 +139,14 @@ async def _unpack(draft: ModelDraft, error: UnknownKind) -> None:
 
 
 async def _describe(draft: ModelDraft, deployment: Deployment, limits: GatewayLimits) -> None:
-    """Draft a proto where the model does not come with one, and can be loaded here."""
+    """Draft a proto if the model has none and can be loaded here."""
     if not draft.drafted and draft.is_loadable:
         sample = None
         if draft.sample and draft.content is Format.CSV:
             sample = draft.folder / "sample.csv"
             sample.write_bytes(draft.sample)
         name = re.sub(r"[^A-Za-z0-9_-]", "_", draft.name) or None
-        wish = Wish(
+        request = Wish(
             model=draft.model,
             kind=draft.kind,
             name=name,
@@ -156,7 +156,7 @@ async def _describe(draft: ModelDraft, deployment: Deployment, limits: GatewayLi
         )
         try:
             async with limits.host():
-                content, notes = await onboard(deployment.settings, wish)
+                content, notes = await onboard(deployment.settings, request)
             draft.about, draft.drafted = content.about, (content.proto.source or b"").decode()
             draft.configuration = content.configuration
             draft.notes += notes

@@ -1,4 +1,4 @@
-"""What the pages say of a deployment, computed from its overview."""
+"""The facts of a deployment on the pages, computed from its overview."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ _NOBODY = "nobody"
 _MOST_SHADES = 4
 
 State = tuple[str, str]
-"""How something is: a tone (`good`, `busy`, `bad`, `calm`), which has a colour and a shape, and the word for it."""
+"""A state: a tone (`good`, `busy`, `bad`, `calm`), which has a colour and a shape, and a word."""
 
 _STATES: Mapping[Outcome, State] = {
     Outcome.STAGING: ("busy", "staging"),
@@ -66,7 +66,7 @@ class WorkerRow:
 
     @property
     def held(self) -> int:
-        """How many of its partitions are held."""
+        """The number of its held partitions."""
         return sum(bool(cell.held) for cell in self.cells)
 
 
@@ -79,8 +79,8 @@ class Phase(NamedTuple):
     width: float
 
 
-class Said(NamedTuple):
-    """What a worker said of a command."""
+class OutcomeRow(NamedTuple):
+    """A worker's outcome of a command."""
 
     worker: str
     state: State
@@ -98,11 +98,11 @@ class Event:
     generation: int
     state: State
     why: str
-    said: Sequence[Said]
+    outcomes: Sequence[OutcomeRow]
 
 
 def state_of(watched: Watched) -> State:
-    """Return how a deployment is."""
+    """Return the state of a deployment."""
     view = watched.view
     if view is None or watched.fault:
         return "bad", "cannot be read"
@@ -111,8 +111,8 @@ def state_of(watched: Watched) -> State:
     if view.is_paused:
         return "busy", "paused"
     live = {worker.worker for worker in view.live}
-    told = [said for command in view.commands[-1:] for said in command.told.values() if said.worker in live]
-    if any(said.outcome in (Outcome.STAGING, Outcome.READY) for said in told):
+    reports = [one for command in view.commands[-1:] for one in command.told.values() if one.worker in live]
+    if any(one.outcome in (Outcome.STAGING, Outcome.READY) for one in reports):
         return "busy", "swapping"
     return ("good", "serving") if any(worker.generation for worker in view.live) else ("calm", "nothing serves")
 
@@ -127,9 +127,9 @@ def charts_of(watched: Watched) -> list[Chart]:
         ("p99", [(one.at, one.p99_s) for one in samples], "s"),
         ("Refusals", [(one.at, one.refusals_per_s) for one in samples], "/s"),
     )
-    made = [chart(name, points, now, MINUTES_S, unit) for name, points, unit in columns]
+    charts = [chart(name, points, now, MINUTES_S, unit) for name, points, unit in columns]
     oldest_s = watched.view.oldest_s if watched.view else 0.0
-    return [_with_age(one, oldest_s) if one.name == "Lag" and oldest_s >= 1 else one for one in made]
+    return [_with_age(one, oldest_s) if one.name == "Lag" and oldest_s >= 1 else one for one in charts]
 
 
 def _with_age(lag: Chart, oldest_s: float) -> Chart:
@@ -137,7 +137,7 @@ def _with_age(lag: Chart, oldest_s: float) -> Chart:
 
 
 def shares_of(view: Overview) -> list[Share]:
-    """Return which generations serve the partitions, the newest first."""
+    """Return the generations' shares of the partitions, the newest first."""
     counted = Counter(cell.generation for row in rows_of(view) for cell in row.cells)
     shades, total, start = _shades(view), sum(counted.values()), 0.0
     shares = []
@@ -158,7 +158,7 @@ def _shades(view: Overview) -> dict[int, int]:
 
 
 def rows_of(view: Overview) -> list[WorkerRow]:
-    """Return the workers with their partitions, and what nobody has."""
+    """Return the workers with their partitions, and the unowned ones."""
     shades, lags = _shades(view), {lag.partition: lag for lag in view.lags}
     owned: set[int] = set()
     rows = []
@@ -183,7 +183,7 @@ def rows_of(view: Overview) -> list[WorkerRow]:
 
 
 def holds_of(rows: Sequence[WorkerRow]) -> dict[str, str]:
-    """Return why partitions are held, each reason with its partitions."""
+    """Return the reasons for holds, each with its partitions."""
     holds: dict[str, list[int]] = {}
     for cell in (cell for row in rows for cell in row.cells if cell.held):
         holds.setdefault(cell.held, []).append(cell.partition)
@@ -208,33 +208,33 @@ def events_of(view: Overview) -> list[Event]:
 
 
 def event_of(command: CommandView) -> Event:
-    """Return a command as the timeline tells it."""
+    """Return a command for the timeline."""
     verdict = command.entry.verdict
-    said = [_said(told) for _, told in sorted(command.told.items())]
+    outcomes = [_outcome_row(report) for _, report in sorted(command.told.items())]
     state = _STATES[verdict.outcome] if verdict.outcome else _together(command)
-    whys = dict.fromkeys(one.why for one in said if one.why and one.state[0] == "bad")
+    whys = dict.fromkeys(one.why for one in outcomes if one.why and one.state[0] == "bad")
     why = f"{verdict.code}: {verdict.message}" if verdict.code else "; ".join(whys)
     return Event(
-        command.entry.command.command_id, command.title, command.entry.at_ms, verdict.generation, state, why, said
+        command.entry.command.command_id, command.title, command.entry.at_ms, verdict.generation, state, why, outcomes
     )
 
 
 def _together(command: CommandView) -> State:
-    outcomes = [told.outcome for told in command.told.values()]
+    outcomes = [report.outcome for report in command.told.values()]
     by_urgency = (
         Outcome.FAILED, Outcome.STAGING, Outcome.READY, Outcome.SERVING, Outcome.SUPERSEDED, Outcome.RETIRED,
     )  # fmt: skip
     return next((_STATES[outcome] for outcome in by_urgency if outcome in outcomes), ("busy", "accepted"))
 
 
-def _said(told: Told) -> Said:
-    known = [(name, told.phase_seconds[name]) for name in _PHASES if name in told.phase_seconds]
-    known += [(name, seconds) for name, seconds in told.phase_seconds.items() if name not in _PHASES]
-    return Said(
-        told.worker,
-        _STATES[told.outcome],
+def _outcome_row(report: Told) -> OutcomeRow:
+    known = [(name, report.phase_seconds[name]) for name in _PHASES if name in report.phase_seconds]
+    known += [(name, seconds) for name, seconds in report.phase_seconds.items() if name not in _PHASES]
+    return OutcomeRow(
+        report.worker,
+        _STATES[report.outcome],
         list(_phases(known)),
-        ": ".join(part for part in (told.code, told.message) if part),
+        ": ".join(part for part in (report.code, report.message) if part),
     )
 
 

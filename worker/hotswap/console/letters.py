@@ -1,4 +1,4 @@
-"""Dead letters: the list by code and time, one with all that it has, and the replay of one or many."""
+"""Dead letters: the list by code and time, a single one in full, and the replay of one or many."""
 
 import re
 import shlex
@@ -46,8 +46,8 @@ class Letter(NamedTuple):
     is_kept: bool
 
 
-class Wanted(NamedTuple):
-    """Which dead letters: of a code (empty: any), since some time ago (empty: ever), below these offsets."""
+class LetterSelection(NamedTuple):
+    """A selection of dead letters: of a code (empty: any), since some time ago (empty: ever), below these offsets."""
 
     code: str
     since: str
@@ -55,12 +55,12 @@ class Wanted(NamedTuple):
     before: Mapping[int, int] | None
 
     def query(self, before: Mapping[int, int] | None = None) -> str:
-        """Return the query of an address with the same, or of the page below other offsets."""
+        """Return the query string of this selection, or of the page below other offsets."""
         known = {"code": self.code, "since": self.since, "before": written(before) if before else ""}
         return urlencode({name: value for name, value in known.items() if value}, safe=",")
 
     def options(self) -> str:
-        """Return the options of the command that mean the same."""
+        """Return the equivalent options of the command."""
         code = f" --code {shlex.quote(self.code)}" if self.code else ""
         return code + (f" --since {self.since}" if self.since else "")
 
@@ -83,7 +83,7 @@ class LetterPages:
 
     async def show_all(self, request: Request) -> Response:
         """Show a page of them, the newest first."""
-        deployment, wanted = self._shared.deployment(request), _wanted(request.query_params)
+        deployment, wanted = self._shared.deployment(request), _selection(request.query_params)
         page = await newest(deployment.settings, _ON_A_PAGE, before=wanted.before, code=wanted.code or None)
         letters = [_letter(record) for record in page.records if record.timestamp >= wanted.since_ms]
         is_last = page.before is None or len(letters) < len(page.records)
@@ -100,7 +100,7 @@ class LetterPages:
         )
 
     async def show(self, request: Request) -> Response:
-        """Show one, with its headers, what can be decoded of it, and its bytes."""
+        """Show one, with its headers, decoded fields and bytes."""
         return await self._one(request, "")
 
     async def replay_one(self, request: Request) -> Response:
@@ -115,39 +115,41 @@ class LetterPages:
         return await self._one(request, str(place))
 
     async def ask(self, request: Request) -> Response:
-        """Say how many requests would be published again."""
-        deployment, wanted = self._shared.deployment(request), _wanted(request.query_params)
-        found, is_all = await _gather(deployment.settings, wanted)
+        """Show the number of requests that would be published again."""
+        deployment, wanted = self._shared.deployment(request), _selection(request.query_params)
+        records, is_all = await _gather(deployment.settings, wanted)
         view = (await self._shared.watch.first(deployment.name)).view
         ends = {lag.partition: 0 for lag in view.lags} if view else {}
-        for record in found:
+        for record in records:
             ends[record.partition] = max(ends.get(record.partition, 0), record.offset + 1)
-        return await self._replay_page(request, wanted, found, is_all=is_all, ends=ends, published=None)
+        return await self._replay_page(request, wanted, records, is_all=is_all, ends=ends, published=None)
 
     async def replay(self, request: Request) -> Response:
-        """Publish again those that were counted, and none that has come since."""
+        """Publish the counted requests again, and no later ones."""
         deployment = self._shared.deployment(request)
         async with self._shared.pages.form(request, _FORM_BYTES) as form:
-            given = {name: form.text(name) or "" for name in ("code", "since", "since_ms", "before")}
+            query = {name: form.text(name) or "" for name in ("code", "since", "since_ms", "before")}
             count = form.text("count") or ""
-        wanted = _wanted(given)
+        wanted = _selection(query)
         if not wanted.before:
             raise Problem(HTTPStatus.BAD_REQUEST, "nothing was counted: look at the dead letters again")
-        found, is_all = await _gather(deployment.settings, wanted)
-        if not is_all or str(len(found)) != count:
-            detail = f"{len(found)} dead letters are there now, and {count or 'none'} were counted: look at them again"
+        records, is_all = await _gather(deployment.settings, wanted)
+        if not is_all or str(len(records)) != count:
+            detail = (
+                f"{len(records)} dead letters are there now, and {count or 'none'} were counted: look at them again"
+            )
             raise Problem(HTTPStatus.CONFLICT, detail)
         published = 0
         async with Client(deployment.settings) as client:
-            for at in range(0, len(found), _AT_ONCE):
-                published += len(await client.publish([as_request(record) for record in found[at : at + _AT_ONCE]]))
-        return await self._replay_page(request, wanted, found, is_all=True, ends={}, published=published)
+            for at in range(0, len(records), _AT_ONCE):
+                published += len(await client.publish([as_request(record) for record in records[at : at + _AT_ONCE]]))
+        return await self._replay_page(request, wanted, records, is_all=True, ends={}, published=published)
 
     async def _replay_page(
         self,
         request: Request,
-        wanted: Wanted,
-        found: list[LogRecord],
+        wanted: LetterSelection,
+        records: list[LogRecord],
         *,
         is_all: bool,
         ends: Mapping[int, int],
@@ -159,7 +161,7 @@ class LetterPages:
             "replay",
             TAB,
             wanted=wanted,
-            count=len(found),
+            count=len(records),
             is_all=is_all,
             ends=written(ends),
             published=published,
@@ -174,7 +176,7 @@ class LetterPages:
             page = await newest(deployment.settings, 1, before={partition: offset + 1}, partition=partition)
             if page.records and page.records[0].offset == offset:
                 return _letter(page.records[0])
-        raise Problem(HTTPStatus.NOT_FOUND, "there is no dead letter of this partition and offset, or no more")
+        raise Problem(HTTPStatus.NOT_FOUND, "not found, or expired: no dead letter of this partition and offset")
 
     async def _one(self, request: Request, published: str) -> Response:
         deployment = self._shared.deployment(request)
@@ -202,29 +204,29 @@ class LetterPages:
         )
 
 
-def _wanted(given: Mapping[str, str]) -> Wanted:
-    since = given.get("since", "")
+def _selection(query: Mapping[str, str]) -> LetterSelection:
+    since = query.get("since", "")
     if since and since not in _SINCE:
         raise Problem(HTTPStatus.BAD_REQUEST, f"`since` is one of {', '.join(_SINCE)}, not {since[:60]!r}")
     ago_s = int(since[:-1]) * _UNITS[since[-1]] if since else time.time()
     # A form says when it was counted, for "the last hour" is another one now.
-    told = given.get("since_ms") or str(int((time.time() - ago_s) * 1000))
-    if (since_ms := bodies.whole(told, _LATEST_MS)) is None:
-        raise Problem(HTTPStatus.BAD_REQUEST, f"`since_ms` is a time in milliseconds, not {told[:60]!r}")
-    return Wanted(given.get("code", ""), since, since_ms, before_in(given.get("before") or None))
+    text = query.get("since_ms") or str(int((time.time() - ago_s) * 1000))
+    if (since_ms := bodies.whole(text, _LATEST_MS)) is None:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"`since_ms` is a time in milliseconds, not {text[:60]!r}")
+    return LetterSelection(query.get("code", ""), since, since_ms, before_in(query.get("before") or None))
 
 
-async def _gather(settings: Settings, wanted: Wanted) -> tuple[list[LogRecord], bool]:
+async def _gather(settings: Settings, wanted: LetterSelection) -> tuple[list[LogRecord], bool]:
     """Return the dead letters that can be replayed, oldest first, and whether these are all and not too many."""
-    since_ms, before, found = wanted.since_ms, wanted.before, list[LogRecord]()
+    since_ms, before, records = wanted.since_ms, wanted.before, list[LogRecord]()
     while True:
         page = await newest(settings, _AT_ONCE, before=before, code=wanted.code or None)
         recent = [record for record in page.records if record.timestamp >= since_ms]
-        found += [record for record in recent if not lacks_value(record)]
-        if len(found) > _MOST:
-            return found[:_MOST], False
+        records += [record for record in recent if not lacks_value(record)]
+        if len(records) > _MOST:
+            return records[:_MOST], False
         if page.before is None or len(recent) < len(page.records):
-            return found[::-1], True
+            return records[::-1], True
         before = page.before
 
 
@@ -233,7 +235,7 @@ def _letter(record: Any) -> Letter:
 
 
 def _shown(value: bytes | None) -> str:
-    """Return bytes as text if they are one, else as hexadecimal digits."""
+    """Return bytes as text if they are UTF-8, otherwise as hexadecimal digits."""
     if value is None:
         return "none"
     try:

@@ -1,4 +1,4 @@
-"""The models that a deployment's control log knows: when each served, and its file."""
+"""The models in a deployment's control log: their serving times and files."""
 
 import asyncio
 import re
@@ -99,8 +99,10 @@ def _known(view: Overview) -> Mapping[str, KnownModel]:
     serving, known = generation_of(view), dict[str, KnownModel]()
     for swap in reversed(view.swaps):
         model, at = swap.generation.model, since.get(swap.number)
-        found = known.setdefault(model.sha256, KnownModel(model, without_secrets(model.uri), [], is_serving=False))
-        found.generations.append(ServedGeneration(swap.number, at and at * 1000))
+        model_entry = known.setdefault(
+            model.sha256, KnownModel(model, without_secrets(model.uri), [], is_serving=False)
+        )
+        model_entry.generations.append(ServedGeneration(swap.number, at and at * 1000))
         if swap.number == serving:
-            known[model.sha256] = found._replace(is_serving=True)
+            known[model.sha256] = model_entry._replace(is_serving=True)
     return known

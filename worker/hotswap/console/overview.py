@@ -78,13 +78,13 @@ class OverviewPages:
 
     async def pause(self, request: Request) -> Response:
         """Take no further batch."""
-        return await self._order(request, Client.pause)
+        return await self._publish(request, Client.pause)
 
     async def resume(self, request: Request) -> Response:
         """End a pause."""
-        return await self._order(request, Client.resume)
+        return await self._publish(request, Client.resume)
 
-    async def _order(self, request: Request, publish: Any) -> Response:
+    async def _publish(self, request: Request, publish: Any) -> Response:
         async with self._shared.pages.form(request, _FORM_BYTES):
             return await self._shared.publish(request, publish)
 
@@ -136,13 +136,13 @@ class OverviewPages:
 
 
 async def _answer(deployment: Deployment, operation: str, text: bytes, content: Format, work: Work) -> dict[str, Any]:
-    """Ask for the prediction of one row, and return what to show of the answer. Raises Problem: there is none."""
+    """Request the prediction of one row; return the parts of the answer to show. Raises Problem if there is none."""
     if not text.strip():
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "no field has a value: type one at least")
-    _, asked, (answered, *_) = await deployment.ask_rows(text, content, operation, work=work, is_whole=True)
+    _, called, (answered, *_) = await deployment.ask_rows(text, content, operation, work=work, is_whole=True)
     answer, source = answered.answer, str(answered.place)
     if isinstance(answer, Refused):
         return {"why": f"{answer.code}: {answer.message}", "source": source}
     assert answer
-    cells = rows.cells_of(as_json(asked.output.FromString(answer.value)))
+    cells = rows.cells_of(as_json(called.output.FromString(answer.value)))
     return {"cells": cells, "generation": answer.generation, "source": source}

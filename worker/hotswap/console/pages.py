@@ -1,4 +1,4 @@
-"""Pages from templates: everything shown is escaped, no page runs or styles anything that is not a file of ours."""
+"""Pages from templates: all text is escaped, scripts and styles come only from the console's own files."""
 
 import json
 import secrets
@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hotswap import __version__
-from hotswap.console.charts import told
+from hotswap.console.charts import format_value
 from hotswap.gateway import bodies
 from hotswap.gateway.problems import Problem
 from hotswap.printable import line_by_line
@@ -40,7 +40,7 @@ class Pages:
     """Renders templates, and guards forms."""
 
     def __init__(self, deployments: Mapping[str, Any], *, is_changing: bool) -> None:
-        """Show these deployments; `is_changing`: whether forms are answered."""
+        """Render these deployments; `is_changing`: accept forms."""
         self.is_changing = is_changing
         self._templates = Environment(
             loader=PackageLoader("hotswap.console"),
@@ -50,7 +50,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters |= {"moment": _moment, "told": told, "as_is": as_is, "brief": _brief}
+        self._templates.filters |= {"moment": _moment, "formatted": format_value, "as_is": as_is, "brief": _brief}
         known = {"deployments": list(deployments), "is_changing": is_changing, "tabs": _TABS, "version": __version__}
         self._templates.globals |= known
 
@@ -73,18 +73,18 @@ class Pages:
 
     @asynccontextmanager
     async def form(self, request: Request, most: int) -> AsyncIterator[bodies.Form]:
-        """Yield what a form of ours brings, of at most so many bytes.
+        """Yield the submitted form, of at most `most` bytes.
 
         Raises:
-            Problem: 403, this console only shows, or the form is none of a page that it gave to this browser.
+            Problem: 403, the console is read-only, or the form has no valid token.
 
         """
         if not self.is_changing:
             detail = "this console only shows: start it with --allow-changes to change anything"
             raise Problem(HTTPStatus.FORBIDDEN, detail)
         async with bodies.form(request, most, fields=_FIELDS) as form:
-            known, given = request.cookies.get(_COOKIE, ""), form.text(_FIELD) or ""
-            if not known or not secrets.compare_digest(known.encode(), given.encode()):
+            known, token = request.cookies.get(_COOKIE, ""), form.text(_FIELD) or ""
+            if not known or not secrets.compare_digest(known.encode(), token.encode()):
                 detail = "the form is not of a page of this console, or too old: load the page again"
                 raise Problem(HTTPStatus.FORBIDDEN, detail)
             yield form
@@ -128,7 +128,7 @@ def as_event(parts: Mapping[str, str]) -> bytes:
 
 
 class Guarded:
-    """Adds the headers with which a browser runs and shows only what is ours."""
+    """Middleware that adds the security headers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

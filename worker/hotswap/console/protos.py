@@ -1,4 +1,4 @@
-"""A proto as somebody edits it: what is wrong at which line, and what differs from the serving one."""
+"""An edited proto: its errors by line, and its difference from the serving one."""
 
 import difflib
 import re
@@ -23,7 +23,7 @@ message Row {
 message Prediction {
 }
 """
-"""What to begin with where nothing is known."""
+"""The initial proto without a draft or a serving one."""
 
 _PLACE = re.compile(r"model\.proto:(\d+):")
 _STEPS = ("major", "minor", "patch")
@@ -69,9 +69,9 @@ def difference(deployment: Deployment, text: str, schema: Schema) -> Difference:
     if not deployment.is_serving:
         return Difference((), "", ())
     before = serving_text(deployment)
-    told = difflib.unified_diff(before.splitlines(), text.splitlines(), lineterm="", n=_CONTEXT)
+    diff = difflib.unified_diff(before.splitlines(), text.splitlines(), lineterm="", n=_CONTEXT)
     tones = {"+": "add", "-": "drop", "@": "place"}
-    lines = [(tones.get(line[:1], ""), line) for line in list(told)[2:]]
+    lines = [(tones.get(line[:1], ""), line) for line in list(diff)[2:]]
     number, reasons = next_version(FIRST, deployment.served.schema, schema)
     pairs = zip(number.split("."), FIRST.split("."), strict=True)
     place = next(at for at, (now, was) in enumerate(pairs) if now != was)

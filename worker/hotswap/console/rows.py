@@ -1,4 +1,4 @@
-"""A form made from a proto, and what it asks: one row typed by hand."""
+"""A form for a row typed by hand, generated from a proto, and the text of its request."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ from hotswap.gateway.documents import as_json
 from hotswap.generation import TextOptions
 
 Reads: TypeAlias = Mapping[str, Collection[str]]
-"""The fields of a row that the model reads, with the values of each that it knows, where these are told."""
+"""The fields of a row that the model reads, with the known values of each, where available."""
 
 _TRUTHS = ("", "true", "false")
 _MOST_KNOWN = 200
@@ -37,7 +37,7 @@ class FormField(NamedTuple):
 
 
 class Input(NamedTuple):
-    """A field to fill: what is typed in it, and what may be; `choices` empty: any text."""
+    """A form field: its value and the allowed ones; `choices` empty: any text."""
 
     name: str
     type: str
@@ -49,13 +49,13 @@ class Input(NamedTuple):
 
 
 def fields_of(message: type[Message], reads: Reads) -> list[FormField]:
-    """Return the fields of a message, and those of the rows in it, with what the model reads of a row."""
-    found: list[FormField] = []
+    """Return the fields of a message and of the rows in it, marked if the model reads them."""
+    fields: list[FormField] = []
     for part in message.DESCRIPTOR.fields:
-        found.append(_field(part, reads, 0))
+        fields.append(_field(part, reads, 0))
         if part.message_type and not part.message_type.GetOptions().map_entry:
-            found += [_field(inner, reads, 1) for inner in part.message_type.fields]
-    return found
+            fields += [_field(inner, reads, 1) for inner in part.message_type.fields]
+    return fields
 
 
 def _field(part: Any, reads: Reads, depth: int) -> FormField:
@@ -84,7 +84,7 @@ def _input(part: Any, reads: Reads, typed: Mapping[str, str]) -> Input:
 
 
 def as_text(inputs: Sequence[Input] | None, typed: str, options: TextOptions | None) -> tuple[bytes, Format]:
-    """Return what was typed as a text of one row, by the model's names; fields that are empty are left out.
+    """Return the typed values as the text of one row, by the model's names, without empty fields.
 
     So is a field with the name of a column that the model reads from another field: it would fill that one.
     """
@@ -102,12 +102,12 @@ def as_text(inputs: Sequence[Input] | None, typed: str, options: TextOptions | N
 
 
 def command_of(deployment: str, operation: str | None, text: bytes, content: Format, *, may_lack: bool = False) -> str:
-    """Return the commands that ask the same."""
+    """Return the equivalent commands."""
     name = "row.json" if content is Format.JSON else "row.csv"
     lines = " ".join(map(shlex.quote, text.decode().splitlines()))
-    asked = f" --operation {shlex.quote(operation)}" if operation else ""
-    asked += " --allow-missing" if may_lack else ""
-    return f"printf '%s\\n' {lines} > {name} && hotswap predict {shlex.quote(deployment)} {name}{asked}"
+    options = f" --operation {shlex.quote(operation)}" if operation else ""
+    options += " --allow-missing" if may_lack else ""
+    return f"printf '%s\\n' {lines} > {name} && hotswap predict {shlex.quote(deployment)} {name}{options}"
 
 
 def example_of(operation: Operation) -> str:

@@ -1,4 +1,4 @@
-"""What all pages of the console share: the deployments, what is watched of them, and the page around their content."""
+"""Shared parts of the console's pages: deployments, their watch, and the frame of a page."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from hotswap.gateway.problems import Problem
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What pages are made of."""
+    """Page rendering."""
 
     deployments: Mapping[str, Deployment]
     watch: Watch
@@ -29,11 +29,11 @@ class Shared:
     limits: GatewayLimits
 
     def deployment(self, request: Request) -> Deployment:
-        """Return the deployment that a call is about. Raises Problem: 404, it is not one of ours."""
+        """Return the deployment of a request. Raises Problem (404) if it is unknown."""
         return deployment_of(request, self.deployments, "console")
 
     async def publish(self, request: Request, publish: Callable[[Client], Awaitable[Receipt]]) -> Response:
-        """Publish a command, and lead to the swaps once they show it. Raises SwapError: it was refused."""
+        """Publish a command, and redirect to the swaps once they list it. Raises SwapError if it is refused."""
         deployment = self.deployment(request)
         receipt = await deployment.publish(publish)
         await self.watch.sees(deployment.name, receipt.command_id)
@@ -42,14 +42,14 @@ class Shared:
     async def page(
         self, request: Request, template: str, tab: str, status: HTTPStatus = HTTPStatus.OK, **facts_: Any
     ) -> Response:
-        """Return a page of a deployment, with what is watched of it."""
+        """Return a page of a deployment, with its watched state."""
         watched = await self.watch.first(self.deployment(request).name)
         return self.pages.page(request, template, status, tab=tab, **seen(watched), **facts_)
 
     def stream(self, request: Request, parts: Callable[[], Mapping[str, str]]) -> Response:
         """Return a stream of the parts of a page, by the id of their place, as they change.
 
-        It ends once its caller would not be let in any more, as when their token is taken out of the file.
+        It ends once the caller is no longer authorised, as when their token is removed from the file.
         """
 
         async def changes() -> AsyncIterator[bytes]:
@@ -77,12 +77,12 @@ def address(request: Request, deployment: str, *parts: str) -> str:
 
 
 def see(location: str) -> Response:
-    """Return a response that has the browser load another page, so that reloading it sends no form again."""
+    """Return a redirect to another page, so that a reload does not resend the form."""
     return RedirectResponse(location, HTTPStatus.SEE_OTHER)
 
 
 def seen(watched: Watched) -> dict[str, Any]:
-    """Return what the pages say of a deployment that is watched."""
+    """Return the template variables of a watched deployment."""
     view = watched.view
     rows = facts.rows_of(view) if view else []
     return {

@@ -1,4 +1,4 @@
-"""Scores a sample by a model that may come to serve, and by the one that serves, side by side."""
+"""The trial of a draft: a sample scored by the new and the serving model, side by side."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -34,13 +34,13 @@ class Pair(NamedTuple):
 
     @property
     def differs(self) -> bool:
-        """Whether both have answered, and not the same."""
+        """Whether both have answered, differently."""
         return bool(self.new and self.serving and self.new != self.serving)
 
 
 @dataclass(slots=True)
 class Trial:
-    """What came of it: why the new model does not fit, if so; what it reads; and the predictions side by side."""
+    """The result of a trial: the misfit of the new model, if any; its inputs; the predictions side by side."""
 
     fault: str = ""
     reads: Reads = field(default_factory=dict)
@@ -66,25 +66,25 @@ async def attempt(
     if not draft.is_loadable:
         await _read(draft, operation, trial, None, work)
         return trial
-    given: rows.Rows | None = None
+    sample: rows.Rows | None = None
 
     async def read(description: Description) -> rows.Rows | None:
-        nonlocal given
-        given = await _read(draft, operation, trial, description, work)
-        return given
+        nonlocal sample
+        sample = await _read(draft, operation, trial, description, work)
+        return sample
 
     proto = Proto.inline(draft.proto)
-    asked = (draft.model, draft.kind, proto, draft.configuration, operation, read)
+    arguments = (draft.model, draft.kind, proto, draft.configuration, operation, read)
     try:
         async with limits.host():
-            new = await _score(deployment.settings, *asked)
+            new = await _score(deployment.settings, *arguments)
     except HotswapError as error:
         trial.fault = str(error)
         await _read(draft, operation, trial, None, work)
         return trial
     trial.reads = new.reads
     trial.notes += new.notes
-    if given and given.values:
+    if sample and sample.values:
         serving = await _serving(draft, deployment, limits, work, trial.notes)
         names = [*dict.fromkeys(name for one in (new.rows, serving) for cells in one.values() for name in cells)]
         trial.outputs = names[:_MOST_OUTPUTS]
@@ -104,20 +104,20 @@ async def _read(
     table = draft.configuration.table(description.fields.get(operation.name) if description else None)
     reads = description.reads.get(operation.name, ()) if description else ()
     try:
-        given = await rows.read(draft.sample, draft.content, operation, table, work, reads)
+        sample = await rows.read(draft.sample, draft.content, operation, table, work, reads)
     except Problem as problem:
         trial.notes.append(f"the sample: {problem}")
         return None
-    trial.samples = as_samples(given.values)
-    trial.notes += [str(fault["detail"]) for fault in given.faults[:_MOST_NOTES]]
-    trial.notes += [f"the sample: {note}" for note in given.notes]
-    return given
+    trial.samples = as_samples(sample.values)
+    trial.notes += [str(fault["detail"]) for fault in sample.faults[:_MOST_NOTES]]
+    trial.notes += [f"the sample: {note}" for note in sample.notes]
+    return sample
 
 
 async def _serving(
     draft: ModelDraft, deployment: Deployment, limits: GatewayLimits, work: Work, notes: list[str]
 ) -> dict[int, dict[str, str]]:
-    """Score the sample by what serves; notes why not, where that cannot be."""
+    """Score the sample by the serving model; note the reason if that fails."""
     generation = deployment.served.generation if deployment.is_serving else None
     if generation is None:
         return {}
@@ -131,14 +131,14 @@ async def _serving(
     async def read(description: Description) -> rows.Rows:
         table = generation.configuration.table(description.fields.get(operation.name))
         reads = description.reads.get(operation.name, ())
-        given = await rows.read(draft.sample, draft.content, operation, table, work, reads)
-        notes.extend(f"the sample, for the serving model: {note}" for note in given.notes)
-        return given
+        sample = await rows.read(draft.sample, draft.content, operation, table, work, reads)
+        notes.extend(f"the sample, for the serving model: {note}" for note in sample.notes)
+        return sample
 
     try:
         async with limits.host():
-            asked = (generation.model, None, proto, generation.configuration, operation, read)
-            return (await _score(deployment.settings, *asked)).rows
+            arguments = (generation.model, None, proto, generation.configuration, operation, read)
+            return (await _score(deployment.settings, *arguments)).rows
     except (HotswapError, Problem) as error:
         notes.append(f"the serving model does not score the sample: {error}")
         return {}
@@ -154,9 +154,9 @@ async def _score(
     read: Callable[[Description], Awaitable[rows.Rows | None]],
 ) -> _Scored:
     async with own_host(settings, model, kind, proto, configuration) as (host, description):
-        given = await read(description)
-        values = given.values[:_MOST_ROWS] if given else []
-        numbers = given.numbers[:_MOST_ROWS] if given else []
+        sample = await read(description)
+        values = sample.values[:_MOST_ROWS] if sample else []
+        numbers = sample.numbers[:_MOST_ROWS] if sample else []
         answers = await host.score(values, [Ask(operation.name)] * len(values)) if values else []
         reads = description.reads.get(operation.name, {})
     scored: dict[int, dict[str, str]] = {}

@@ -1,4 +1,4 @@
-"""Watches deployments while somebody looks: their overviews, their last minutes, their last refusals."""
+"""The watch of deployments while pages are open: overviews, last minutes, last refusals."""
 
 import asyncio
 import contextlib
@@ -19,14 +19,14 @@ from hotswap.kafka.topics.log import LogReader, LogRecord
 log = logging.getLogger(__name__)
 
 MINUTES_S = 300.0
-"""How far back the charts go."""
+"""The time span of the charts."""
 
 _SEEN_S = 3.0
 _SAMPLES = 300
 _REFUSALS = 8
 _PAUSE_S = 15.0
 _UNSEEN_S = 600.0
-"""How long it goes on when nobody looks any more."""
+"""How long it continues without viewers."""
 
 
 class WatchSample(NamedTuple):
@@ -64,7 +64,7 @@ class Watched:
         self._new = 0
 
     def forget(self) -> None:
-        """Start anew: what was seen before is too old."""
+        """Reset: earlier overviews are too old."""
         self.view, self.fault = None, ""
         self.samples.clear()
 
@@ -84,7 +84,7 @@ class Watched:
         self.view, self.fault = view, ""
 
     def refuse(self, records: Iterable[LogRecord]) -> None:
-        """Take dead letters that have been written."""
+        """Record dead letters as committed."""
         for record in records:
             why = refused(record)
             self.refused[why.code] += 1
@@ -93,7 +93,7 @@ class Watched:
 
 
 class Watch:
-    """Follows deployments from the first look until nobody has looked for ten minutes."""
+    """Follows deployments until ten minutes after the last view."""
 
     def __init__(self, deployments: Mapping[str, Deployment]) -> None:
         self.deployments = {name: Watched(one) for name, one in deployments.items()}
@@ -103,7 +103,7 @@ class Watch:
         self._is_closed = False
 
     def look(self) -> None:
-        """Somebody looks: follow, if this was not done already."""
+        """Note a viewer; start to follow if not following."""
         self._looked = time.monotonic()
         for name, watched in self.deployments.items():
             task = self._tasks.get(name)
@@ -112,7 +112,7 @@ class Watch:
                 self._tasks[name] = asyncio.create_task(self._follow(watched))
 
     async def first(self, name: str) -> Watched:
-        """Return a deployment once there is something to say of it, or after a moment."""
+        """Return the deployment when its state is known, or after a time-out."""
         self.look()
         watched = self.deployments[name]
         async with self._turn:
@@ -124,7 +124,7 @@ class Watch:
         return watched
 
     async def sees(self, name: str, command_id: str) -> None:
-        """Return once a command is in the deployment's overview, or after a moment: a page then shows it."""
+        """Return when the deployment's overview has the command, or after a time-out."""
         self.look()
         watched = self.deployments[name]
         async with self._turn:
@@ -133,7 +133,7 @@ class Watch:
                     await self._turn.wait_for(lambda: self._is_closed or _has(watched.view, command_id))
 
     async def turns(self) -> AsyncIterator[None]:
-        """Yield whenever there may be something new, until the watch is closed."""
+        """Yield at each possible change, until the watch is closed."""
         while not self._is_closed:
             self.look()
             yield
@@ -143,13 +143,13 @@ class Watch:
     async def close(self) -> None:
         """End every stream, and stop following."""
         is_first, self._is_closed = not self._is_closed, True
-        await self._tell()
+        await self._notify()
         for task in self._tasks.values():
             if is_first:  # a second cancellation would interrupt the end of the first: connections would stay open
                 task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    async def _tell(self) -> None:
+    async def _notify(self) -> None:
         async with self._turn:
             self._turn.notify_all()
 
@@ -176,7 +176,7 @@ class Watch:
                             break  # the gateway has taken another trust file: the log is folded anew under it
                         mine.kept = in_use.kept
                         watched.take(view)
-                        await self._tell()
+                        await self._notify()
                         attempt = 0
                         if self._is_idle():
                             return
@@ -184,7 +184,7 @@ class Watch:
                 attempt += 1
                 watched.fault = str(error)
                 log.warning("console.does_not_follow", extra={"deployment": watched.name, "why": str(error)})
-                await self._tell()
+                await self._notify()
                 await asyncio.sleep(pause_before(attempt, first=1.0, most=_PAUSE_S))
 
 

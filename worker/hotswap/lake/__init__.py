@@ -1,1 +1,1 @@
-"""Scores the rows of a lake with a package on a Spark cluster (extra `lake`); `hotswap batch` calls it."""
+"""Scoring of a lake's rows with a package on a Spark cluster (extra `lake`), for `hotswap batch`."""

@@ -1,4 +1,4 @@
-"""Turns the answers to a batch into Arrow columns: their fields, their messages, or why a request was refused."""
+"""Decoding of the answers to a batch into Arrow columns: fields and messages, or the code and reason of a refusal."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -17,7 +17,7 @@ from hotswap.errors import UsageError
 ANSWER, MESSAGE, CODE, REASON = "answer", "answer_message", "refusal_code", "refusal_reason"
 GENERATION, DIGEST = "generation", "package_digest"
 OURS: Final = (ANSWER, MESSAGE, CODE, REASON, GENERATION, DIGEST)
-"""The columns that are added to a row's own."""
+"""The columns added to those of a row."""
 
 _CONFIG: Final = PtarsConfig(enum_repr="string", timestamp_unit="us", time_unit="us", duration_unit="us")
 
@@ -26,7 +26,7 @@ class AnswerDecoder:
     """Decodes the answers of one operation."""
 
     def __init__(self, operation: Operation, generation: int, digest: str) -> None:
-        """Raise UsageError if the answer's message contains itself, which no table can show."""
+        """Raise UsageError if the answer's message is recursive: no table can show that."""
         message = descriptor_of(operation.output)
         _check_finite(message, ())
         pool: Any = HandlerPool([message.file], _CONFIG)
@@ -44,26 +44,26 @@ class AnswerDecoder:
         )
 
     def decode(self, count: int, answers: Sequence[Answer], refused: Mapping[int, Refusal]) -> Sequence[pa.Array]:
-        """Return the columns OURS of `count` rows: `refused` by their rows, and the `answers` to the others in order.
+        """Return the columns OURS of `count` rows: refusals by row, and in order the `answers` to the other rows.
 
         Raises:
             ValueError: an answer is not a message of the operation's output type.
 
         """
-        messages, told = _messages(answers), dict(refused)
-        asked = [row for row in range(count) if row not in refused] if refused else range(count)
+        messages, refusals = _messages(answers), dict(refused)
+        scored = [row for row in range(count) if row not in refused] if refused else range(count)
         if messages.null_count:
-            told |= {asked[at]: answer for at, answer in enumerate(answers) if isinstance(answer, Refusal)}
+            refusals |= {scored[at]: answer for at, answer in enumerate(answers) if isinstance(answer, Refusal)}
         if refused:
             places = np.full(count, -1)
-            places[asked] = np.arange(len(asked))
+            places[scored] = np.arange(len(scored))
             messages = messages.take(pa.array(places, mask=places < 0))
-        none = messages.is_null() if told else None
-        batch = self._handler.array_to_record_batch(messages.fill_null(b"") if told else messages)
+        none = messages.is_null() if refusals else None
+        batch = self._handler.array_to_record_batch(messages.fill_null(b"") if refusals else messages)
         fields = pa.StructArray.from_arrays(batch.columns, fields=list(batch.schema), mask=none)
         codes: list[str | None] = [None] * count
         reasons = codes.copy()
-        for row, (code, reason) in told.items():
+        for row, (code, reason) in refusals.items():
             codes[row], reasons[row] = str(code), reason
         constants = [pa.repeat(constant, count) for constant in self._constants]
         texts = [pa.array(codes, pa.string()), pa.array(reasons, pa.string())]
@@ -71,7 +71,7 @@ class AnswerDecoder:
 
 
 def pack(values: pa.BinaryArray) -> Packed:
-    """Return an array without nulls in the form in which it travels to a host."""
+    """Return an array without nulls in the wire format of a host."""
     count = len(values)
     _, offsets, content = values.buffers()
     ends = np.frombuffer(offsets, np.int32)[values.offset : values.offset + count + 1]
@@ -92,14 +92,14 @@ def _messages(answers: Sequence[Answer]) -> pa.BinaryArray:
 
 def _check_finite(message: Descriptor, above: tuple[str, ...]) -> None:
     if message.full_name in above:
-        raise UsageError(f"the answer's message {message.full_name} contains itself, so no table has its fields")
+        raise UsageError(f"the answer's message {message.full_name} is recursive: a table cannot have its fields")
     for field in message.fields:
         if field.message_type:
             _check_finite(field.message_type, (*above, message.full_name))
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
-    """Return the type in which Spark has what a type has: it knows no unsigned numbers."""
+    """Return the Spark type for a type: Spark has no unsigned integers."""
     if pa.types.is_struct(kind):
         return pa.struct([pa.field(part.name, _plain(part.type)) for part in kind])
     if pa.types.is_map(kind):

@@ -1,7 +1,7 @@
-"""Converts typed Arrow columns to those that a proto's fields are encoded from, flagging the values that do not fit.
+"""Conversion of typed Arrow columns to the types of a proto's fields, flagging rows whose values do not fit.
 
-A value that a column's type allows and its field's does not (a null where the proto does not say `optional`, a whole
-number out of range) makes its row odd. An odd row is read as a CSV's would be, which says what is wrong with it.
+A value that a column's type allows and its field's does not (a null in a field that is not `optional`, an integer out
+of range) makes its row odd. An odd row is read like a row of a CSV, whose reader reports the error.
 """
 
 import base64
@@ -46,7 +46,7 @@ class ColumnMisfit(NamedTuple):
 
 
 def misfits(message: Any, schema: pa.Schema | pa.StructType, above: str = "") -> Iterator[ColumnMisfit]:
-    """Yield the columns that cannot fill the fields of their names, in a message or a message in it."""
+    """Yield the columns that cannot fill the fields of their names, in a message or a nested one."""
     for part in schema:
         field = message.fields_by_name.get(part.name)
         if field is None:
@@ -59,12 +59,12 @@ def misfits(message: Any, schema: pa.Schema | pa.StructType, above: str = "") ->
 
 
 def fits(field: Any, part: pa.Field, path: str) -> ColumnMisfit | None:
-    """Return why a column cannot fill a field; None: it can."""
+    """Return the misfit of a column and a field, or None if the column can fill it."""
     return None if _fits(field, part.type) else ColumnMisfit(part.name, str(part.type), f"{path} ({type_name(field)})")
 
 
 def is_nested(field: Any) -> bool:
-    """Whether the field holds a message of the proto's own."""
+    """Return whether the field holds a message that the proto defines."""
     kind = field.message_type
     return bool(kind) and not field.is_repeated and not kind.file.name.startswith("google/protobuf/")
 
@@ -94,7 +94,7 @@ def _fits_one(field: Any, kind: pa.DataType) -> bool:
 
 
 def convert(message: Any, columns: Mapping[str, pa.Array], odd: Flags) -> tuple[list[pa.Array], list[str]]:
-    """Return the columns that fill fields of a message, as they are encoded, and these fields' names."""
+    """Return the columns that fill fields of a message, converted for encoding, and the names of these fields."""
     used = [(name, message.fields_by_name[name], column) for name, column in columns.items()]
     return [_convert(field, column, odd) for _, field, column in used], [name for name, _, _ in used]
 
@@ -126,12 +126,12 @@ def _convert_list(field: Any, column: pa.Array, odd: Flags) -> pa.Array:
     items = _convert_one(field, values, odd_values, has_presence=True)
     if odd_values.any():
         odd[np.repeat(np.arange(len(column)), lengths)[odd_values]] = True
-        items = pc.fill_null(items, _nothing(items.type))
+        items = pc.fill_null(items, _zero(items.type))
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), items)
 
 
-def _nothing(kind: pa.DataType) -> pa.Scalar:
+def _zero(kind: pa.DataType) -> pa.Scalar:
     if pa.types.is_string(kind) or pa.types.is_binary(kind):
         return pa.scalar("" if pa.types.is_string(kind) else b"", kind)
     return pa.scalar(0).cast(kind)
@@ -145,7 +145,7 @@ def _convert_one(field: Any, column: pa.Array, odd: Flags, *, has_presence: bool
     if field.enum_type:
         return _enums(field, column, odd)
     if field.cpp_type in INTEGERS:
-        return _wholes(field, column, odd)
+        return _integers(field, column, odd)
     return column
 
 
@@ -159,13 +159,13 @@ def _floats(field: Any, column: pa.Array, odd: Flags, *, has_presence: bool) -> 
     values = numbers.to_numpy(zero_copy_only=False)  # a null is NaN
     if field.type == FieldDescriptor.TYPE_FLOAT:
         odd |= np.isfinite(values) & (np.abs(values) > FLOAT_MAX)
-    if not has_presence:  # encoded as if it had: protobuf leaves out 0, but not -0 and not NaN
+    if not has_presence:  # encoded as if it had presence: protobuf leaves out 0, but not -0 and not NaN
         is_zero = (values == 0) & ~np.signbit(values)
         numbers = pc.if_else(pa.array(is_zero), None, pc.fill_null(numbers, np.nan))
     return numbers if field.type == FieldDescriptor.TYPE_DOUBLE else numbers.cast(pa.float32(), safe=False)
 
 
-def _wholes(field: Any, column: pa.Array, odd: Flags) -> pa.Array:
+def _integers(field: Any, column: pa.Array, odd: Flags) -> pa.Array:
     least, most, kind = _BITS[field.cpp_type]
     if pa.types.is_integer(column.type):
         is_fit = pc.and_(
@@ -186,9 +186,9 @@ def _enums(field: Any, column: pa.Array, odd: Flags) -> pa.Array:
     if pa.types.is_integer(column.type):
         return column.cast(pa.int32(), safe=False)
     numbers = {value.name: value.number for value in field.enum_type.values} | dict(names_of(field))
-    found = pc.index_in(column, pa.array(list(numbers)))
-    odd |= _flags(found.is_null()) & ~_flags(column.is_null())
-    return pa.array(list(numbers.values()), pa.int32()).take(found)
+    places = pc.index_in(column, pa.array(list(numbers)))
+    odd |= _flags(places.is_null()) & ~_flags(column.is_null())
+    return pa.array(list(numbers.values()), pa.int32()).take(places)
 
 
 def _flags(array: pa.Array) -> Flags:
@@ -196,7 +196,7 @@ def _flags(array: pa.Array) -> Flags:
 
 
 class Leaf(NamedTuple):
-    """A column of a CSV that says the same: its name, and what its cell is for a value."""
+    """A column of the equivalent CSV: its name, and a function from a value to the text of its cell."""
 
     column: str
     path: tuple[str, ...]
@@ -204,7 +204,7 @@ class Leaf(NamedTuple):
 
 
 def leaves(message: Any, schema: pa.Schema | pa.StructType, above: tuple[str, ...] = ()) -> Iterator[Leaf]:
-    """Yield the columns of a CSV that say what the columns of this schema do."""
+    """Yield the columns of the equivalent CSV."""
     for part in schema:
         field = message.fields_by_name.get(part.name)
         if field is None:
@@ -217,7 +217,7 @@ def leaves(message: Any, schema: pa.Schema | pa.StructType, above: tuple[str, ..
 
 
 def leaf_of(field: Any, column: str) -> Leaf:
-    """Return the column of a CSV that says what a column of that name does, which fills this field."""
+    """Return the CSV column equivalent to a column of that name that fills this field."""
     return Leaf(column, (column,), _text_of(field))
 
 
@@ -230,7 +230,7 @@ def _number_text(value: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    if value is None or value != value:  # noqa: PLR0124 - NaN, which a whole number cannot be
+    if value is None or value != value:  # noqa: PLR0124 - NaN: of a column of integers with missing values
         return ""
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()

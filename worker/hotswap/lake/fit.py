@@ -1,4 +1,4 @@
-"""Checks a table's columns against the proto and the model before anything is scored."""
+"""The check of a table's columns against the proto and the model, before scoring."""
 
 import io
 from collections.abc import Collection, Mapping
@@ -29,21 +29,21 @@ def check_columns(
 ) -> list[str]:
     """Return notes on columns that match no field, and on fields that no column fills.
 
-    `reads`: the paths of the fields that the model reads, which columns must fill, unless the table `may_lack` some.
+    `reads`: the paths of the fields that the model reads; each needs a column, unless the table `may_lack` some.
 
     Raises:
-        UsageError: the table is no input of the operation; the message names columns and fields.
+        UsageError: the table does not fit the operation; the message names columns and fields.
 
     """
     names = [name for name in schema.names if name != RAW]
-    if taken := sorted({*OURS, PARTITION} & set(names)):
-        raise UsageError(f"the input has columns {', '.join(taken)}, which the output has of its own: rename them")
+    if reserved := sorted({*OURS, PARTITION} & set(names)):
+        raise UsageError(f"the input has columns {', '.join(reserved)}, whose names the output reserves: rename them")
     is_typed = RAW not in schema.names
     if is_typed:
         naming = Naming(operation, schema, options)
         row = naming.row
-        if wrong := list(naming.misfits()):
-            raise UsageError(f"the input does not fit {row.full_name}: {'; '.join(map(str, wrong))}")
+        if misfits := list(naming.misfits()):
+            raise UsageError(f"the input does not fit {row.full_name}: {'; '.join(map(str, misfits))}")
         header, options = [*(leaf.column for leaf in naming.leaves), *naming.unknown], naming.options
     else:
         row, header = descriptor_of(Layout(operation.input, names, options.columns).row), names
@@ -52,11 +52,11 @@ def check_columns(
     notes = [*(naming.notes if is_typed else ()), *rows.notes()]
     if lacking:
         listed = ", ".join(f"{path} ({_type(row, path)})" for path in lacking)
-        what = f"no column fills {listed} of {row.full_name}, which the model reads"
+        gap = f"no column fills {listed} of {row.full_name}, which the model reads"
         if not may_lack:
             more = "".join(f" ({note})" for note in notes)
-            raise UsageError(f"{what}{more}: add the columns, or --allow-missing")
-        notes.append(f"{what}: missing in each row")
+            raise UsageError(f"{gap}{more}: add the columns, or --allow-missing")
+        notes.append(f"{gap}: missing in each row")
     return notes
 
 

@@ -1,4 +1,4 @@
-"""Which fields the typed columns of a table fill, by the rule of codec/text/names.py."""
+"""The mapping of a table's typed columns to fields, by the rule of codec/text/names.py."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -26,16 +26,16 @@ class NamedColumn(NamedTuple):
 
 
 class Naming:
-    """The columns of a table of some operation that fill fields, and those that do not.
+    """The columns of an operation's table that fill fields, and those that do not.
 
-    `options` are those of a CSV that says the same as the table's `leaves`.
+    `options` are those of the CSV equivalent to the table's `leaves`.
     """
 
     def __init__(self, operation: Operation, schema: pa.Schema, options: TextOptions) -> None:
-        """Raises UsageError: two columns have one name, or two of the model's fill the same field."""
+        """Raise UsageError if two columns have the same name, or two of the model's fill the same field."""
         names = trimmed(schema.names, options.columns)
         if twice := [name for name, count in Counter(names).items() if count > 1]:
-            raise UsageError(f"the input has columns {', '.join(twice)} twice, but for the spaces around them")
+            raise UsageError(f"the input has columns {', '.join(twice)} twice, ignoring spaces around their names")
         self.layout = Layout(operation.input, names, options.columns)
         self.row: Descriptor = descriptor_of(self.layout.row)
         filled = assign(self.row, names, options.columns, self._find)
@@ -43,15 +43,15 @@ class Naming:
         self.columns = [NamedColumn(parts[name], path) for name, path in filled.paths.items()]
         self.unknown = [name for name in names if name not in filled.paths and name not in filled.passed_over]
         self.notes = list(filled.notes().values())
-        found = [(leaf, path) for column in self.columns for leaf, path in self._leaves(column)]
-        if len({leaf.column for leaf, _ in found}) < len(found):  # `a.b`, and `b` of a struct `a`
-            found = [(leaf._replace(column=path), path) for leaf, path in found]
-        self.leaves = [leaf for leaf, _ in found]
-        self.options = replace(options, columns=tuple((leaf.column, path) for leaf, path in found))
+        pairs = [(leaf, path) for column in self.columns for leaf, path in self._leaves(column)]
+        if len({leaf.column for leaf, _ in pairs}) < len(pairs):  # `a.b`, and `b` of a struct `a`
+            pairs = [(leaf._replace(column=path), path) for leaf, path in pairs]
+        self.leaves = [leaf for leaf, _ in pairs]
+        self.options = replace(options, columns=tuple((leaf.column, path) for leaf, path in pairs))
 
     @property
     def is_flat(self) -> bool:
-        """Whether each column fills a field of the row itself: a struct fills a message there."""
+        """Whether each column fills a top-level field of the row (a struct: a message)."""
         return all(self._is_own(column) for column in self.columns)
 
     def misfits(self) -> Iterator[ColumnMisfit]:
@@ -78,8 +78,7 @@ class Naming:
         part, path = column
         if not self._is_own(column):
             return [(leaf_of(self._field(path), part.name), path)]
-        found = leaves(self.row, pa.schema([part.with_name(path)]))
         return [
             (Leaf(".".join((part.name, *leaf.path[1:])), (part.name, *leaf.path[1:]), leaf.text), leaf.column)
-            for leaf in found
+            for leaf in leaves(self.row, pa.schema([part.with_name(path)]))
         ]

@@ -1,4 +1,4 @@
-"""What scores a lake: the parts of a package, or of a generation that a deployment's control log has."""
+"""The scorer of a lake: the parts of a package, or of a generation in a deployment's control log."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from hotswap.generation import Configuration, Generation, Proto, TextOptions
 from hotswap.lake.plan import Origin
 from hotswap.settings import Settings
 
-_OF_HOSTS: Final = (
+_HOST_SETTINGS: Final = (
     *("deadline_ms", "host_heap_mb"),
     *("sandbox", "sandbox_folder_mb", "sandbox_network", "sandbox_read"),
 )
@@ -24,7 +24,7 @@ _OF_HOSTS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OriginScorer:
-    """A model's file, and what it is scored with; `generation` 0: a package, not a deployment's generation."""
+    """A model file with its proto and configuration; `generation` 0: of a package."""
 
     generation: int
     kind: str
@@ -34,16 +34,16 @@ class OriginScorer:
     configuration: Configuration
 
     def origin(self, operation: str, fields: Mapping[str, str] | None = None) -> Origin:
-        """Return what an output remembers of it; reads the whole model.
+        """Return the origin to record in an output; reads the whole model.
 
-        `fields` are those of the model's columns that are called otherwise, as a host of the model reported.
+        `fields`: column -> field where the names differ, as reported by a host of the model.
         """
         with self.model.open("rb") as file:
             model = hashlib.file_digest(file, "sha256").hexdigest()
         configuration = asdict(self.configuration.picklable())
-        del configuration["text"]["columns"]  # no part of a text's options
+        del configuration["text"]["columns"]  # not an option of text
         parts = {"kind": self.kind, "model": model, "proto": self.proto.sha256, "configuration": configuration}
-        if fields:  # tables with these names were once scored without them
+        if fields:  # an earlier version scored tables with these names without them
             parts["fields"] = dict(fields)
         digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=sorted).encode()).hexdigest()
         return Origin(
@@ -55,9 +55,9 @@ class OriginScorer:
             operation=operation,
         )
 
-    def parcel(self, settings: Settings, origin: Origin, fields: Mapping[str, str] | None = None) -> "Parcel":
-        """Return what executors are sent to score with, in hosts as these settings say; `fields` as for `origin`."""
-        return Parcel(
+    def spec(self, settings: Settings, origin: Origin, fields: Mapping[str, str] | None = None) -> "ScoringSpec":
+        """Return the specification for executors, with the settings of their hosts; `fields` as for `origin`."""
+        return ScoringSpec(
             digest=origin.digest,
             generation=self.generation,
             kind=self.kind,
@@ -67,13 +67,13 @@ class OriginScorer:
             fields=dict(fields or {}),
             operation=origin.operation,
             most_bytes=self.configuration.max_request_bytes or settings.max_request_bytes,
-            settings={name: getattr(settings, name) for name in _OF_HOSTS},
+            settings={name: getattr(settings, name) for name in _HOST_SETTINGS},
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parcel:
-    """What an executor is sent to score with; its files are Spark's, by their names."""
+class ScoringSpec:
+    """The specification of a scoring job, sent to executors; its files are sent by Spark, by name."""
 
     digest: str
     generation: int
@@ -83,28 +83,28 @@ class Parcel:
     """Inline."""
     configuration: Configuration
     fields: dict[str, str]
-    """Of the model's columns that are called otherwise."""
+    """Column -> field, where the names differ."""
     operation: str
     most_bytes: int
-    """Of a request."""
+    """The maximum size of a request."""
     settings: dict[str, Any]
-    """Those of its hosts: memory, deadline, sandbox."""
+    """Host settings: memory, deadline, sandbox."""
 
     def table(self) -> TextOptions:
-        """Return how the rows of tables are read."""
+        """Return the options for reading tables."""
         return self.configuration.table(self.fields)
 
     def schema(self) -> Schema:
-        """Return the proto, compiled."""
+        """Return the compiled proto."""
         return protos.compile_now(self.proto.source or b"", self.proto.is_descriptor_set)
 
 
 async def fetch(settings: Settings, number: int | None, folder: Path) -> OriginScorer:
-    """Return a generation of the deployment, with its model in a file of this folder; None: the one that serves.
+    """Return a generation of the deployment (None: the serving one), with its model in a file in `folder`.
 
     Raises:
-        UsageError: there is none, or none of that number.
-        SwapError: a part of it cannot be fetched from the store.
+        UsageError: there is no such generation.
+        SwapError: a part cannot be fetched from the store.
 
     """
     generation = await _generation(settings, number)
@@ -129,6 +129,6 @@ async def _generation(settings: Settings, number: int | None) -> Generation:
     swap = history.serving(fleet, scored) if number is None else swaps.get(number)
     if swap is None:
         known = ", ".join(map(str, swaps)) or "none"
-        wanted = "no generation" if number is None else f"no generation {number}"
-        raise UsageError(f"deployment {settings.deployment!r} has {wanted} (accepted: {known}): name a --package")
+        lacking = "no generation" if number is None else f"no generation {number}"
+        raise UsageError(f"deployment {settings.deployment!r} has {lacking} (accepted: {known}): name a --package")
     return swap.generation

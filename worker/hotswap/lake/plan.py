@@ -1,4 +1,4 @@
-"""Decides, without I/O, which input files make up each partition of the output, and what a second run may add."""
+"""The plan of a batch, without I/O: the input files of each partition, and the additions of a second run."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,16 +10,16 @@ from hotswap.errors import UsageError
 
 _MOST_BYTES: Final = 256 << 20
 _LEAST_BYTES: Final = 8 << 20
-_PARTS: Final = 32
-"""Into about so many partitions a small input is divided: a run that is interrupted loses one of them at most."""
+_PARTITIONS: Final = 32
+"""The approximate number of partitions of a small input: an interrupted run loses at most one."""
 
 
 PARTITION: Final = "partition"
-"""The column that has a row's partition, which its folder names."""
+"""The column with a row's partition, from the folder's name."""
 
 
 class File(NamedTuple):
-    """An input file: its size in bytes, and when it was modified, milliseconds since the epoch."""
+    """An input file: its size in bytes, and its modification time in milliseconds since the epoch."""
 
     path: str
     size: int
@@ -27,13 +27,13 @@ class File(NamedTuple):
 
 
 class Origin(BaseModel):
-    """What scored an output: `digest` is that of everything which decides the answers; the rest is for people."""
+    """The scorer of an output: `digest` covers everything that decides the answers; the rest is for people."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     digest: str
     generation: int
-    """0: a package was given, not a deployment's generation."""
+    """0: of a package."""
     kind: str
     model_sha256: str
     proto_sha256: str
@@ -46,7 +46,7 @@ class Origin(BaseModel):
 
 
 class OutputManifest(BaseModel):
-    """The content of an output's `_hotswap.json`, which its second run reads."""
+    """The content of an output's `_hotswap.json`, read by a second run."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -57,7 +57,7 @@ class OutputManifest(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class BatchPlan:
-    """An output: what scores it, and the input files of each partition, whose number is its place."""
+    """An output: its origin, and the input files of each partition, in the order of their numbers."""
 
     origin: Origin
     partitions: tuple[tuple[File, ...], ...]
@@ -69,7 +69,7 @@ class BatchPlan:
 
     @classmethod
     def of_json(cls, text: str) -> "BatchPlan":
-        """Read the content of `_hotswap.json`. Raises ValueError if it is not that."""
+        """Parse the content of `_hotswap.json`. Raises ValueError if it is invalid."""
         kept = OutputManifest.model_validate_json(text)
         return cls(kept.origin, tuple(tuple(File(*file) for file in files) for files in kept.partitions))
 
@@ -80,21 +80,21 @@ def begin(origin: Origin, files: Sequence[File]) -> BatchPlan:
 
 
 def resume(plan: BatchPlan, origin: Origin, files: Sequence[File], output: str) -> BatchPlan:
-    """Return the plan of an output that exists, with partitions for files that have been added to the input.
+    """Return the plan of an existing output, with partitions for files added to the input.
 
     Raises:
-        UsageError: something else scored it, or files have changed since.
+        UsageError: the output has another origin, or files have changed.
 
     """
     if (plan.origin.digest, plan.origin.operation) != (origin.digest, origin.operation):
         raise UsageError(
-            f"{output} exists, and was made by {plan.origin}, not by {origin}: name another --output, or remove it"
+            f"{output} exists, and was scored by {plan.origin}, not by {origin}: name another --output, or remove it"
         )
     now = {file.path: file for file in files}
     known = {file.path: file for partition in plan.partitions for file in partition}
     if changed := [path for path, file in known.items() if path in now and now[path] != file]:
         raise UsageError(
-            f"{output} was begun with other content of {_listed(changed)}: its rows may have been scored as they were; "
+            f"{output} was begun with other content of {_listed(changed)}, whose old rows may have been scored; "
             "name another --output, or remove this one"
         )
     added = [file for file in files if file.path not in known]
@@ -102,25 +102,25 @@ def resume(plan: BatchPlan, origin: Origin, files: Sequence[File], output: str) 
 
 
 def divide(files: Iterable[File]) -> list[tuple[File, ...]]:
-    """Return files that follow each other, by their paths, as partitions of similar sizes."""
+    """Return the files, ordered by path, as partitions of similar sizes."""
     ordered = sorted(files)
-    size = min(_MOST_BYTES, max(_LEAST_BYTES, sum(file.size for file in ordered) // _PARTS))
+    size = min(_MOST_BYTES, max(_LEAST_BYTES, sum(file.size for file in ordered) // _PARTITIONS))
     partitions: list[tuple[File, ...]] = []
-    some: list[File] = []
+    group: list[File] = []
     room = size
     for file in ordered:
-        some.append(file)
+        group.append(file)
         room -= file.size
         if room <= 0:
-            partitions.append(tuple(some))
-            some, room = [], size
-    return [*partitions, tuple(some)] if some else partitions
+            partitions.append(tuple(group))
+            group, room = [], size
+    return [*partitions, tuple(group)] if group else partitions
 
 
-def check_there(partition: Iterable[File], now: Mapping[str, File]) -> None:
-    """Raise UsageError if files of a partition that is to be scored are no longer there."""
+def check_exist(partition: Iterable[File], now: Mapping[str, File]) -> None:
+    """Raise UsageError if files of a partition no longer exist."""
     if gone := [file.path for file in partition if file.path not in now]:
-        raise UsageError(f"{_listed(gone)} belonged to the input when the output was begun, and is no longer there")
+        raise UsageError(f"{_listed(gone)} belonged to the input when the output was begun, and no longer exists")
 
 
 def _listed(paths: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
-"""Encodes the rows of Arrow record batches as requests, column by column: the bytes that a publisher would send.
+"""Encoding of Arrow record batches as requests, column by column: the bytes that a publisher would send.
 
-A row that cannot be encoded so is read by the stream's own reader of CSV, as a request of type text/csv with the same
-cells: it becomes the same message, or is refused with the same code and reason.
+Other rows are read by the stream's CSV reader, as requests of type text/csv with the same cells: they become the same
+messages, or are refused with the same codes and reasons.
 """
 
 import csv
@@ -27,11 +27,11 @@ from hotswap.lake.naming import Naming
 from hotswap.pipeline.admission import too_large
 
 RAW: Final = "_hotswap_line"
-"""The column in which Spark puts the line of a CSV that has too few or too many cells, or is no CSV."""
+"""The column in which Spark puts a line with too few or too many cells, or one that is not CSV."""
 
 
 class Requests(NamedTuple):
-    """A request for each row that is not refused (null for the others), and the refusals by their rows."""
+    """A request for each row (null: refused), and the refusals by row."""
 
     values: pa.BinaryArray
     refused: Mapping[int, Refusal]
@@ -41,10 +41,10 @@ class _Rows(Protocol):
     """Encodes the rows of a record batch."""
 
     options: TextOptions
-    """Those by which `text` is read."""
+    """The options for reading `text`."""
 
     def encode(self, batch: pa.RecordBatch, odd: Flags) -> pa.BinaryArray:
-        """Return a serialized input message for each row; flag the rows that are odd (theirs is void)."""
+        """Return a serialized input message for each row; flag odd rows, whose messages are void."""
 
     def text(self, batch: pa.RecordBatch, row: int) -> bytes:
         """Return a row as a request of type text/csv."""
@@ -56,7 +56,7 @@ class RequestEncoder:
     def __init__(
         self, proto: Schema, operation: Operation, schema: pa.Schema, options: TextOptions, most_bytes: int
     ) -> None:
-        """`schema`: columns of text alone, from a CSV, if it has the column RAW. `most_bytes`: of a request."""
+        """Take a `schema` with the column RAW for a CSV's, of text columns. `most_bytes`: the maximum of a request."""
         self._operation = operation
         self._most_bytes = most_bytes
         self._rows: _Rows = (
@@ -82,7 +82,7 @@ class RequestEncoder:
     def _read(
         self, batch: pa.RecordBatch, values: pa.BinaryArray, odd: Flags, refused: dict[int, Refusal]
     ) -> pa.BinaryArray:
-        """Return the values with those of the odd rows, read one by one."""
+        """Return the values with the odd rows filled in, read one by one."""
         read: list[bytes | None] = []
         for row in map(int, np.flatnonzero(odd)):
             value = wire.read(self._rows.text(batch, row), Format.CSV, self._operation, self._rows.options)
@@ -148,10 +148,10 @@ class _TypedRows:
             arrays.append(pa.repeat(nothing, count))
             names.append(name)
         if self._shape == "columns":
-            # Each row is a message whose fields hold one value, unless a list gives more.
-            arrays = [array if pa.types.is_list(array.type) else _listed(array) for array in arrays]
+            # Each row is a message whose fields hold one value, or the values of a list.
+            arrays = [array if pa.types.is_list(array.type) else _singletons(array) for array in arrays]
         if self._rows_field:
-            arrays, names = [_listed(pa.StructArray.from_arrays(arrays, names))], [self._rows_field]
+            arrays, names = [_singletons(pa.StructArray.from_arrays(arrays, names))], [self._rows_field]
         encoded: pa.BinaryArray = self._handler.record_batch_to_array(pa.RecordBatch.from_arrays(arrays, names))
         return encoded
 
@@ -182,7 +182,7 @@ def _with_presence(proto: Schema) -> descriptor_pb2.FileDescriptorSet:
     return files
 
 
-def _listed(array: pa.Array) -> pa.ListArray:
+def _singletons(array: pa.Array) -> pa.ListArray:
     """Return lists of one value each."""
     return pa.ListArray.from_arrays(pa.array(np.arange(len(array) + 1, dtype=np.int32)), array)
 

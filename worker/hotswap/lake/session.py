@@ -1,4 +1,4 @@
-"""Starts a Spark session for a batch, and sends its executors what they score with."""
+"""A Spark session for a batch, and the distribution of the model and its jars to the executors."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ from pyspark.sql import SparkSession
 
 from hotswap.errors import StartError, UsageError
 from hotswap.lake.hosting import JARS
-from hotswap.lake.origin import Parcel
+from hotswap.lake.origin import ScoringSpec
 from hotswap.local.jvm import find_java, maven_repository
 from hotswap.runtimes.kinds import runtime_of
 
@@ -27,24 +27,22 @@ _ENVIRONMENT: Final = "environment"
 def session(
     name: str, master: str, conf: Mapping[str, str], environment: Path | None, max_batch: int
 ) -> Iterator[SparkSession]:
-    """Yield a session, called `name`, of the cluster `master`; `conf` are Spark's own settings.
+    """Yield a session named `name` on the cluster `master`; `conf` are Spark settings.
 
-    `environment` is an archive of the Python environment that executors unpack; None: they have the driver's, at the
-    same path. `max_batch`: the most rows that a host answers at once.
+    `environment` is an archive of the Python environment for executors; None: they have the driver's, at the same path.
+    `max_batch`: the maximum rows of a record batch.
 
     Raises:
-        UsageError: an environment for executors in this process.
-        StartError: there is no Java that Spark starts on, or no cluster.
+        UsageError: `environment` with a local master.
+        StartError: no suitable Java, or the cluster cannot be reached.
 
     """
     is_local = master.startswith("local")
     if environment and is_local:
-        raise UsageError(f"--environment is for executors elsewhere: {master} has this process's own")
+        raise UsageError(f"--environment is for remote executors: {master} uses this process's environment")
     java = find_java()
     if not java.has_module("jdk.incubator.vector"):
-        raise StartError(
-            f"Spark needs a whole JDK, which {java.executable} is not: install one, or name it in JAVA_HOME"
-        )
+        raise StartError(f"Spark needs a full JDK, and {java.executable} is not one: install one, or set JAVA_HOME")
     os.environ["JAVA_HOME"] = str(java.home)
     os.environ["PYSPARK_PYTHON"] = f"./{_ENVIRONMENT}/bin/python" if environment else sys.executable
     builder = SparkSession.builder.appName(name).master(master)
@@ -69,13 +67,13 @@ def session(
 
 
 @contextmanager
-def sent(spark: SparkSession, parcel: Parcel, model: Path) -> Iterator[None]:
-    """Offer executors the model, and the jars that its kind needs beside Python, until the block ends."""
+def distribute(spark: SparkSession, spec: ScoringSpec, model: Path) -> Iterator[None]:
+    """Distribute the model and the jars of its runtime to executors, until the block ends."""
     context, repository = spark.sparkContext, maven_repository()
-    jars = [jar for jar in runtime_of(parcel.kind).jars() if jar.is_relative_to(repository)]
+    jars = [jar for jar in runtime_of(spec.kind).jars() if jar.is_relative_to(repository)]
     with TemporaryDirectory(prefix="hotswap-batch-") as folder:
-        # Spark knows a file by its name alone, and serves it from where it is.
-        context.addFile(str(shutil.copyfile(model, Path(folder, parcel.model))))
+        # Spark identifies a file by its name alone, and serves it in place.
+        context.addFile(str(shutil.copyfile(model, Path(folder, spec.model))))
         if jars:
             packed = Path(folder, f"{JARS}.zip")
             with zipfile.ZipFile(packed, "w") as archive:

@@ -1,4 +1,4 @@
-"""Addresses answers: the key, the headers and the topic of each, within what the topics accept."""
+"""Addresses answers: the key, the headers and the topic of each, within the topics' limits."""
 
 from collections.abc import Sequence
 from operator import attrgetter
@@ -72,8 +72,8 @@ class Address:
         number, digest, default = self._number, self._digest, self._default
         is_roomy, largest = self._is_roomy, self._limits.answer
         for request, answer in zip(batch, answers, strict=True):
-            key, given = request.key, request.headers
-            if is_roomy and isinstance(answer, bytes) and not given and len(answer) + len(key or b"") <= largest:
+            key, headers = request.key, request.headers
+            if is_roomy and isinstance(answer, bytes) and not headers and len(answer) + len(key or b"") <= largest:
                 source = ("source", self._source % request.offset)
                 predictions.append((key, answer, [number, digest, default, source]))
             else:
@@ -95,20 +95,20 @@ class Address:
 
     def record(self, request: Request, answer: Answer) -> Addressed:
         """Return the record that answers a request."""
-        key, given, largest = request.key, request.headers, self._limits.answer
+        key, theirs, largest = request.key, request.headers, self._limits.answer
         ours = [self._number, self._digest, ("source", self._source % request.offset)]
         if isinstance(answer, Refusal):
             refusal = answer
         else:
-            asked = [header for header in _asked(given) if header[1]] or [self._default]
+            operation = [header for header in _operation_headers(theirs) if header[1]] or [self._default]
             # The order of the headers is part of an answer's bytes.
-            is_plain = self._is_roomy and not given and len(answer) + len(key or b"") <= largest
-            headers = [*ours[:2], *asked, ours[2]] if is_plain else [*answered(given), *asked, *ours]
+            is_plain = self._is_roomy and not theirs and len(answer) + len(key or b"") <= largest
+            headers = [*ours[:2], *operation, ours[2]] if is_plain else [*answered(theirs), *operation, *ours]
             size = record_bytes(key, answer, headers)
             if len(answer) <= largest and size <= self._limits.prediction:
                 return Addressed((key, answer, headers), True)
             refusal = _too_large(answer, largest, size - len(answer))
-        own = [*copied(given), *_asked(given)]
+        own = [*copied(theirs), *_operation_headers(theirs)]
         return Addressed(dead_letter(request, refusal, own, ours, self._limits.dead_letter), False)
 
 
@@ -117,6 +117,6 @@ def _too_large(answer: bytes, largest: int, beside: int) -> Refusal:
     return Refusal(Code.ANSWER_TOO_LARGE, f"{len(answer)} bytes{more}, but the predictions topic allows {largest}")
 
 
-def _asked(headers: Headers) -> list[tuple[str, bytes]]:
-    """Return what a request names its operation by: an admitted one has one header, which may be empty."""
+def _operation_headers(headers: Headers) -> list[tuple[str, bytes]]:
+    """Return the `operation` headers of a request: an admitted one has at most one, which may be empty."""
     return [header for header in headers if header[0] == "operation"]

@@ -30,7 +30,7 @@ _ANY = frozenset({b"*/*", b"application/*", b"text/*"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What the serving generation admits."""
+    """The admission rules of the serving generation."""
 
     proto_sha256: str
     operations: tuple[str, ...]
@@ -55,7 +55,7 @@ def needs_a_look(batch: Sequence[Request], rules: Rules) -> list[int]:
 
 
 def admit(request: Request, rules: Rules, now_ms: int) -> Ask | Refusal:
-    """Return what a request asks for, or why it is refused; by default the answer has the request's own format."""
+    """Return the operation and formats of a request, or its refusal; the answer's format defaults to the request's."""
     if isinstance(request, Unscorable):
         return request.refusal
     if request.value is None:
@@ -161,15 +161,15 @@ def _milliseconds(text: str) -> int:
 
 def _operation(named: dict[str, bytes], rules: Rules) -> str:
     known = ", ".join(rules.operations)
-    asked = named.get("operation")
-    if not asked:
+    header = named.get("operation")
+    if not header:
         if rules.default_operation:
             return rules.default_operation
         raise _Refused(Code.UNKNOWN_OPERATION, f"no header operation, but the proto has several: {known}")
     try:
-        operation = asked.decode()
+        operation = header.decode()
     except UnicodeDecodeError:
-        raise _Refused(Code.MALFORMED_HEADER, f"header operation: {asked[:80]!r} is not valid UTF-8") from None
+        raise _Refused(Code.MALFORMED_HEADER, f"header operation: {header[:80]!r} is not valid UTF-8") from None
     if operation not in rules.operations:
         raise _Refused(Code.UNKNOWN_OPERATION, f"operation {operation[:80]!r} is unknown; the proto has: {known}")
     return operation

@@ -67,13 +67,15 @@ class Answering:
             return Unsealed.UNREADABLE
         declined: dict[int, Addressed] = {}
         for _ in range(_ROUNDS):
-            given = {offset: one.record if one.is_prediction else None for offset, one in sorted(declined.items())}
-            result = await serving.host.seal(self._order(raw, envelope), given)
+            replacements = {
+                offset: one.record if one.is_prediction else None for offset, one in sorted(declined.items())
+            }
+            result = await serving.host.seal(self._order(raw, envelope), replacements)
             if isinstance(result, Unsealed):
                 return result
             if not isinstance(result, Declined):
                 return BatchAnswers(
-                    result, [declined[offset].record for offset, record in given.items() if record is None]
+                    result, [declined[offset].record for offset, record in replacements.items() if record is None]
                 )
             if 2 * (len(declined) + len(result.requests)) > raw.size:
                 break

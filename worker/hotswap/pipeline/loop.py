@@ -69,7 +69,7 @@ class PartitionLoop:
         self._may_open = asyncio.Event()
         self._may_open.set()
         self._task: asyncio.Task[None]  # set by `run`
-        self._asked: tuple[Position, int, float]  # position, generation and start of the batch, in SCORING
+        self._in_host: tuple[Position, int, float]  # position, generation and start of the batch, in SCORING
         self._is_behind = False  # there was more than the last batch took
         self._looked: asyncio.Event | None = None  # as of which change `cut_over_idle` has looked
         self._logged = ""  # why it is held, as last logged, until something is committed
@@ -152,22 +152,22 @@ class PartitionLoop:
         """
         if self.state.step is not Step.SCORING:
             return
-        at, number, since = self._asked
-        taken = perf_counter() - since
-        if taken < _GRACE_S:
+        at, number, since = self._in_host
+        waited = perf_counter() - since
+        if waited < _GRACE_S:
             return
         host = self._router.serving(number).host
         if host.busy_s > _GRACE_S and self._router.is_overtaken(self._partition, at, number):
             self.state.move(Step.OVERTAKEN, in_hand=number)
             self._task.cancel()
-        elif taken > _LONG_S:
+        elif waited > _LONG_S:
             why = (
-                f"waits for the model of generation {number}, {taken:.0f} s so far; it may take {host.deadline_s:g} s "
+                f"waits for the model of generation {number}, {waited:.0f} s so far; it may take {host.deadline_s:g} s "
                 f"for a batch, and then as long for each of its requests alone. To continue without it: `hotswap "
                 f"rollback {self._deployment} --at-once`, or another swap `--at-once`"
             )
             self.state.move(Step.SCORING, in_hand=number, held=why)
-            self.state.model_s = taken
+            self.state.model_s = waited
 
     def cut_over_idle(self) -> bool:
         """Have a partition that waits for requests cut over without one; return whether it is about to.
@@ -193,7 +193,7 @@ class PartitionLoop:
 
     @contextlib.asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
-        """Behind a backlog, wait for one of the worker's turns: what follows is one transaction.
+        """Behind a backlog, wait for one of the worker's turns, which lasts one transaction.
 
         Of 64 partitions at once, each batch would wait for the host so long that its transaction ended with it.
         """
@@ -278,7 +278,7 @@ class PartitionLoop:
     async def _score(self, serving: Serving, batch: Batch, at: Position, work: _Work) -> BatchAnswers:
         """Score the transaction's next batch, which begins at `at`, and return its answers."""
         number = serving.generation.number
-        self._asked = at, number, perf_counter()
+        self._in_host = at, number, perf_counter()
         self.state.move(Step.SCORING, in_hand=number)
         answers = await (self._ask_in_time(serving, batch, work) if work.done else self._ask(serving, batch))
         self.state.move(Step.COMMITTING, in_hand=number)
@@ -286,7 +286,7 @@ class PartitionLoop:
         return answers
 
     async def _ask_in_time(self, serving: Serving, batch: Batch, work: _Work) -> BatchAnswers:
-        """Score a further batch of a transaction; what is written already does not wait for one that takes long."""
+        """Score a further batch of a transaction; answers already written do not wait for a slow one."""
         asking = asyncio.create_task(self._ask(serving, batch))
         asking.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:

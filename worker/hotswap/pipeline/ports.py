@@ -89,10 +89,10 @@ class Source(Protocol):
 
     @property
     def limits(self) -> Limits:
-        """What the output topics accept, as of the last `open`."""
+        """The limits of the output topics, as of the last `open`."""
 
     async def open(self) -> Position:
-        """Fence every earlier owner, end what it left open, and return the partition's position.
+        """Fence every earlier owner, end its open transactions, and return the partition's position.
 
         Raises:
             TopicMismatch: its answers have nowhere to go, or the topics reject them.
@@ -118,11 +118,11 @@ class Source(Protocol):
         """Return the next requests, at most `limit`, none from offset `until` on; empty only if none has arrived."""
 
     def take_raw(self, limit: int, until: int | None) -> RawRequests | None:
-        """Take as `take` does, unparsed; None: nothing has arrived, or what comes next must be parsed."""
+        """Take as `take` does, unparsed; None: none has arrived, or the next ones must be parsed."""
 
     @property
     def stamp(self) -> Stamp:
-        """What the next record batch of predictions must bear; valid until the next `write` or `commit`."""
+        """The stamp of the next record batch of predictions; valid until the next `write` or `commit`."""
 
     def write(self, answers: BatchAnswers) -> None:
         """Write answers in a transaction, which goes on; `commit` waits for them."""
@@ -164,8 +164,8 @@ class Scorer(Protocol):
     def can_seal(self) -> bool:
         """Whether `seal` may be called: the host is trusted to write answers itself, and can."""
 
-    async def seal(self, seal: Seal, given: Given) -> Sequence[RecordBatch] | Declined | Unsealed:
-        """Return the answers as finished record batches, or the declined requests, which `given` then answers.
+    async def seal(self, seal: Seal, replacements: Given) -> Sequence[RecordBatch] | Declined | Unsealed:
+        """Return the answers as finished record batches, or the declined requests, to be answered in `replacements`.
 
         Raises:
             HostError: no host could be started.
@@ -175,7 +175,7 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """A ready generation: what scores it, and which requests it admits."""
+    """A ready generation: its host, and the requests that it admits."""
 
     generation: Generation
     host: Scorer
@@ -200,7 +200,7 @@ class Wait:
 
 
 class Router(Protocol):
-    """Decides which generation scores what: the agenda chooses, and staging has the hosts.
+    """Decides which generation scores a request: the agenda chooses, and staging has the hosts.
 
     * `choose` comes first, between two batches; a Serve holds for the requests from this position to its `until`, and
       another batch needs another choice.

@@ -1,4 +1,4 @@
-"""The metrics of one partition's loop: what it has in hand, has answered, and how long each step took."""
+"""The metrics of one partition's loop: requests in hand, answers, and the duration of each step."""
 
 from collections import Counter
 from collections.abc import Sequence

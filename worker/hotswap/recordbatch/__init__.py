@@ -1,1 +1,1 @@
-"""Record batches in Kafka's wire format, for whoever reads or writes their bytes; imports no Kafka library."""
+"""Record batches in Kafka's wire format; imports no Kafka library."""

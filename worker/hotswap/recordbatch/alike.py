@@ -99,8 +99,8 @@ def _columns(alike: Alike) -> _Columns:
     buffer = memoryview(alike.values.buffer)
     values = _Strings(np.frombuffer(buffer, "<u4", count, 4).astype(np.int64), buffer[4 * (count + 1) :])
     encoded = zigzag(len(alike.headers) + 1) + record_headers(alike.headers) + record_field(b"source")
-    given = alike.offsets
-    offsets = np.arange(given.start, given.stop) if isinstance(given, range) else np.array(given, np.int64)
+    sources = alike.offsets
+    offsets = np.arange(sources.start, sources.stop) if isinstance(sources, range) else np.array(sources, np.int64)
     return _Columns(keys, values, offsets, encoded, alike.place)
 
 
@@ -136,12 +136,12 @@ def _run(columns: _Columns, begin: int, first: int, last: int) -> Iterator[bytes
         yield _table(columns, begin, rows, are_all=True).data.cast("B")
         return
     numbers, pairs = _pairs(keys, values)
-    made = np.empty(len(rows), object)
+    records = np.empty(len(rows), object)
     for pair in pairs:
         places = np.flatnonzero(numbers == pair)
         table = _table(columns, begin, rows[places], are_all=False)
-        made[places] = table.view(f"V{table.shape[1]}").ravel().tolist()
-    yield b"".join(made.tolist())
+        records[places] = table.view(f"V{table.shape[1]}").ravel().tolist()
+    yield b"".join(records.tolist())
 
 
 def _table(columns: _Columns, begin: int, rows: _Numbers, *, are_all: bool) -> _Bytes:

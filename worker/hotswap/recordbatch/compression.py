@@ -36,9 +36,9 @@ def compressed(batch: memoryview, codec: Codec, crc32c: Crc32c) -> memoryview:
     if codec is Codec.NONE:
         return batch
     header = Header.read(batch)
-    made = bytearray(SIZE) + _compress(codec, bytes(batch[SIZE:]))
-    finish(made, header._replace(attributes=header.attributes | codec), crc32c)
-    return memoryview(made)
+    output = bytearray(SIZE) + _compress(codec, bytes(batch[SIZE:]))
+    finish(output, header._replace(attributes=header.attributes | codec), crc32c)
+    return memoryview(output)
 
 
 def _compress(codec: Codec, records: bytes) -> bytes:
@@ -100,16 +100,16 @@ def _into(decompress: Any, packed: memoryview, bound: int) -> tuple[memoryview, 
 
 
 def _gunzip(packed: memoryview, bound: int) -> tuple[memoryview, bool]:
-    found, rest = bytearray(), bytes(packed)
-    while rest and len(found) <= bound:
+    unpacked, rest = bytearray(), bytes(packed)
+    while rest and len(unpacked) <= bound:
         member = zlib.decompressobj(wbits=31)
-        found += member.decompress(rest, bound + 1 - len(found))
-        if len(found) > bound:
+        unpacked += member.decompress(rest, bound + 1 - len(unpacked))
+        if len(unpacked) > bound:
             break
         if not member.eof:
             raise Unparseable("gzip data ends too early")
         rest = member.unused_data.lstrip(b"\0")
-    return memoryview(found)[:bound], len(found) <= bound
+    return memoryview(unpacked)[:bound], len(unpacked) <= bound
 
 
 def _unsnap(packed: memoryview, bound: int) -> tuple[memoryview, bool]:
@@ -127,10 +127,10 @@ def _unsnap(packed: memoryview, bound: int) -> tuple[memoryview, bool]:
 
 
 def _unsnap_blocks(blocks: Sequence[memoryview], bound: int) -> tuple[memoryview, bool]:
-    found = bytearray()
+    unpacked = bytearray()
     for block in blocks:
         size = cramjam.snappy.decompress_raw_len(block)
-        if len(found) + size > bound:
-            return memoryview(found), False
-        found += cramjam.snappy.decompress_raw(block)
-    return memoryview(found), True
+        if len(unpacked) + size > bound:
+            return memoryview(unpacked), False
+        unpacked += cramjam.snappy.decompress_raw(block)
+    return memoryview(unpacked), True

@@ -108,7 +108,7 @@ def offset_of(data: Buffer) -> int:
 
 
 def size_of(data: Buffer, at: int = 0) -> int:
-    """Return how many bytes the batch or message at `at` has, as it claims: any number."""
+    """Return the size in bytes that the batch or message at `at` claims: any number."""
     return OVERHEAD + int.from_bytes(data[at + LENGTH_AT : at + OVERHEAD], signed=True)
 
 

@@ -1,4 +1,4 @@
-"""Reads record batches of format v2 (KIP-98): their checksum, and their records one by one, whatever they are.
+"""Reads record batches of format v2 (KIP-98): their checksum, and their records one by one, even malformed ones.
 
     Record => Length Attributes TimestampDelta OffsetDelta Key Value [HeaderName HeaderValue]
 

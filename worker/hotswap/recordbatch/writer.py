@@ -57,10 +57,10 @@ def stamped(batch: memoryview, producer: tuple[int, int, int], crc32c: Crc32c) -
     """Return a finished batch with this producer id, epoch and base sequence; the same one if it has them already."""
     if PRODUCER.unpack_from(batch, PRODUCER_AT) == producer:
         return batch
-    made = bytearray(batch)
-    PRODUCER.pack_into(made, PRODUCER_AT, *producer)
-    _sign(made, crc32c)
-    return memoryview(made)
+    copy = bytearray(batch)
+    PRODUCER.pack_into(copy, PRODUCER_AT, *producer)
+    _sign(copy, crc32c)
+    return memoryview(copy)
 
 
 def _sign(batch: bytearray, crc32c: Crc32c) -> None:

@@ -8,7 +8,7 @@ from confluent_kafka.admin import AdminClient
 
 from harness.fleet import Deployment
 from hotswap.kafka.group.membership import Membership
-from hotswap.kafka.group.predecessor import stand_aside
+from hotswap.kafka.group.predecessor import release_membership
 from hotswap.kafka.topics.admin import Admin
 
 
@@ -57,7 +57,7 @@ async def test_a_group_waits_for_no_dead_member_whose_name_is_back_and_is_left_a
             return await ask(group)
 
         monkeypatch.setattr(admin, "group", look)
-        aside = asyncio.create_task(stand_aside(admin, settings, prepared))
+        aside = asyncio.create_task(release_membership(admin, settings, prepared))
         async with asyncio.timeout(10):
             for _ in range(2):  # the second time, it has done what followed from the first
                 await looks.acquire()

@@ -59,7 +59,7 @@ def test_a_user_of_strimzi_has_each_resource_once():
 
 def test_a_principal_has_a_type():
     code, told = hotswap("--principal", "worker")
-    assert (code, told) == (2, "hotswap: 'worker' is no principal as Kafka writes it: is it User:worker?\n")
+    assert (code, told) == (2, "hotswap: 'worker' is not a Kafka principal: did you mean User:worker?\n")
 
 
 def test_one_line_says_who_lacks_what():

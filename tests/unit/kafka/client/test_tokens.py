@@ -87,5 +87,5 @@ def test_a_provider_is_found_by_the_name_of_its_entry_point(monkeypatch):
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "https:///token", "token"])
 def test_an_endpoint_is_a_url_of_http(url):
-    with pytest.raises(UsageError, match="HOTSWAP_OAUTH_TOKEN_URL is no URL of http or https"):
+    with pytest.raises(UsageError, match="HOTSWAP_OAUTH_TOKEN_URL must be an http or https URL"):
         of_endpoint(url, "worker", str, None)

@@ -9,7 +9,7 @@ from aiokafka.errors import NoError, NotCoordinatorForGroupError, UnknownMemberI
 from hotswap.errors import Doubt
 from hotswap.kafka.client.groups import ConsumerGroup, remove_member
 from hotswap.kafka.group import predecessor
-from hotswap.kafka.group.predecessor import is_called, stand_aside
+from hotswap.kafka.group.predecessor import is_called, release_membership
 
 UUID = "0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f"
 WAITING = ConsumerGroup(is_rebalancing=True, members={f"w-1-{UUID}": "client", f"w-2-{UUID}": "client"})
@@ -42,7 +42,7 @@ def _raised_or(answer):
 
 async def stand(admin, name="w-1"):
     async with asyncio.timeout(10):
-        await stand_aside(admin, SimpleNamespace(group_instance_id=name, group_id="g"), admin.prepared)
+        await release_membership(admin, SimpleNamespace(group_instance_id=name, group_id="g"), admin.prepared)
 
 
 @pytest.fixture(autouse=True)

@@ -121,7 +121,9 @@ def test_where_kafka_cannot_tell_the_rights_are_those_of_its_own_topic_and_that_
     put(SHARED, "d")
     told = hotswap("acls", "d", "--principal", "User:w", "--role", "control")
     assert "--topic d.control" in told.stdout
-    assert "d.control is taken for its control topic, for Kafka could not tell: topic d.control is empty" in told.stderr
+    assert (
+        "assuming the control topic d.control, since Kafka could not be read: topic d.control is empty" in told.stderr
+    )
 
 
 async def test_the_deployments_of_both_kinds_are_found(put, nothing, settings):

@@ -1,1 +1,1 @@
-"""Connections to a cluster, and who may do what there."""
+"""Connections to a cluster, and the rights there."""

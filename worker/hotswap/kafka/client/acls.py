@@ -1,4 +1,4 @@
-"""The least rights that ACLs must grant: to a worker, and to those who use a deployment from the outside."""
+"""The minimal ACLs of a worker, and of the clients of a deployment."""
 
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
@@ -27,12 +27,12 @@ class Right(NamedTuple):
 
 
 def rights_of(role: KafkaRole, settings: Settings) -> list[Right]:
-    """Return what a role must be allowed in a deployment, and nothing more."""
+    """Return the minimal rights of a role in a deployment."""
     return list({KafkaRole.WORKER: _worker, KafkaRole.CONTROL: _control}.get(role, _outside)(role, settings))
 
 
 def to_see(topic: str, settings: Settings) -> Right:
-    """Return the right that a topic needs which may not even be described: who looks at the log reads it, too."""
+    """Return the right to see a topic: Read for the log topics, which every viewer reads, else Describe."""
     is_log = topic in (settings.topics.control, settings.topics.status)
     return Right("Read" if is_log else "Describe", "topic", topic)
 
@@ -75,7 +75,7 @@ def _control(_: KafkaRole, settings: Settings) -> Iterator[Right]:
 
 
 def lacking(settings: Settings, rights: Sequence[Right]) -> str:
-    """Return one line that says who lacks which rights; nothing if none is missing."""
+    """Return one line with the principal and its missing rights; empty if none is missing."""
     if not rights:
         return ""
     who = principal(settings)

@@ -97,12 +97,12 @@ def _advice(why: str) -> str:
 
 
 def _explained(settings: Settings, why: str) -> str:
-    """Return what went wrong at the first connection, and what to look at, by what aiokafka or OpenSSL says of it."""
-    told = _advice(why)
-    if not told:
+    """Return the failure of the first connection, with advice chosen by aiokafka's or OpenSSL's reason."""
+    advice = _advice(why)
+    if not advice:
         return f"no Kafka answers at {settings.kafka} ({why}): is it running, and is HOTSWAP_KAFKA (--kafka) right?"
     who = credentials.principal(settings)
-    return f"no connection to Kafka at {settings.kafka} as {who} ({why}): {told}"
+    return f"no connection to Kafka at {settings.kafka} as {who} ({why}): {advice}"
 
 
 @asynccontextmanager
@@ -131,10 +131,10 @@ async def doubting(seconds: float, what: str) -> AsyncIterator[None]:
 
 @contextmanager
 def needing(settings: Settings, right: Right) -> Iterator[None]:
-    """Say who lacks which right, where a block needs only this one, and the broker denies it.
+    """Name the principal and the missing right if the broker denies a block that needs only this one.
 
     Raises:
-        Denied: it does.
+        Denied: the broker denies it.
 
     """
     try:
@@ -144,7 +144,7 @@ def needing(settings: Settings, right: Right) -> Iterator[None]:
 
 
 def _reason(error: BaseException) -> BaseException:
-    """Return what is behind a plain KafkaError, which is how aiokafka passes on what it did not expect."""
+    """Return the cause of a plain KafkaError, in which aiokafka wraps unexpected errors."""
     while type(error) is KafkaError and error.__cause__:
         error = error.__cause__
     return error
@@ -163,7 +163,7 @@ async def bounded(call: Awaitable[T], seconds: float, what: str) -> T:
 
 
 def claimed(future: asyncio.Future[T]) -> asyncio.Future[T]:
-    """Keep asyncio from logging a traceback if the future fails after an earlier one has, when nobody awaits it."""
+    """Keep asyncio from logging a traceback if the future fails unawaited, after an earlier one has."""
     future.add_done_callback(lambda done: done.cancelled() or done.exception())
     return future
 

@@ -1,4 +1,4 @@
-"""What a client shows to the brokers: certificates, passwords and tokens, as the settings' files have them now."""
+"""The credentials of a client: certificates, passwords and tokens, as the settings' files have them now."""
 
 import ssl
 from functools import lru_cache, partial
@@ -45,7 +45,7 @@ class Secret:
 
 @lru_cache(maxsize=64)
 def arguments(settings: KafkaSettings) -> dict[str, Any]:
-    """Return the arguments of an aiokafka client that say who it is; all clients of a process share them.
+    """Return the authentication arguments of an aiokafka client; all clients of a process share them.
 
     Raises:
         UsageError: a setting is missing or does not fit, or a file cannot be read.
@@ -63,7 +63,7 @@ def arguments(settings: KafkaSettings) -> dict[str, Any]:
 
 
 def principal(settings: KafkaSettings) -> str:
-    """Return who a broker takes this client for, as far as that is known here: its ACLs are this principal's."""
+    """Return this client's principal, which its ACLs name, as far as it is known here."""
     if settings.security_protocol.startswith("SASL"):
         if settings.sasl_mechanism != _OAUTH:
             return f"User:{settings.sasl_username}"

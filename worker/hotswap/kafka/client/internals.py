@@ -23,16 +23,16 @@ CHECKED_AGAINST: Final = "0.14.0"
 
 def consumer_of(client: KafkaClient, **more: Any) -> AIOKafkaConsumer:
     """Return a consumer, not started, that has this client instead of its own; `more` is for AIOKafkaConsumer."""
-    made = AIOKafkaConsumer(**more)
-    made._client = client
-    return made
+    consumer = AIOKafkaConsumer(**more)
+    consumer._client = client
+    return consumer
 
 
 def admin_of(client: KafkaClient) -> AIOKafkaAdminClient:
     """Return an admin, not started, that has this client instead of its own."""
-    made = AIOKafkaAdminClient()
-    made._client = client
-    return made
+    admin = AIOKafkaAdminClient()
+    admin._client = client
+    return admin
 
 
 async def cut_off(consumer: AIOKafkaConsumer, seconds: float) -> None:
@@ -55,22 +55,22 @@ def _tasks(consumer: AIOKafkaConsumer) -> Iterator[asyncio.Task[Any]]:
         yield from getattr(part, "_pending_tasks", ())
 
 
-# ---- what was fetched
+# ---- fetches
 
 
 class Cutter(NamedTuple):
-    """Makes a consumer, as its `value_deserializer`, yield what `cut` does for what was fetched, instead of records."""
+    """A `value_deserializer` that makes a consumer yield the results of `cut` on each fetch, instead of records."""
 
     cut: Callable[["PartitionFetch"], Iterator[Any]]
 
 
 class _Raw(NamedTuple):
-    """The bytes that were fetched of a partition, in place of aiokafka's MemoryRecords, which does not give them."""
+    """The fetched bytes of a partition, in place of aiokafka's MemoryRecords, which hides them."""
 
     data: bytes
 
     def has_next(self) -> bool:
-        """Whether there are any: a first batch that is not whole, which no broker sends, is for `cut` to tell."""
+        """Whether there are any; `cut` reports an incomplete first batch, which no broker sends."""
         return bool(self.data)
 
     def size_in_bytes(self) -> int:
@@ -79,7 +79,7 @@ class _Raw(NamedTuple):
 
 
 class PartitionFetch:
-    """What was fetched of a partition at once, in place of aiokafka's PartitionRecords.
+    """One fetch of a partition, in place of aiokafka's PartitionRecords.
 
     `cut` advances `next_fetch_offset`, which becomes the consumer's position.
     """
@@ -129,12 +129,12 @@ fetcher.MemoryRecords, fetcher.PartitionRecords = _Raw, _partition_records
 
 
 def fetch_within(consumer: AIOKafkaConsumer, wait_ms: int) -> None:
-    """Have a broker wait for data so long from now on, milliseconds, before it answers a fetch with nothing."""
+    """Have brokers wait for data at most this long, milliseconds, before they answer a fetch empty."""
     consumer._fetcher._fetch_max_wait_ms = wait_ms
 
 
 def fetch_at_most(consumer: AIOKafkaConsumer, partition_bytes: int) -> None:
-    """Fetch so many bytes of a partition at once from now on, or one record batch."""
+    """Fetch at most this many bytes of a partition at once from now on, or one record batch."""
     consumer._fetcher._max_partition_fetch_bytes = partition_bytes
 
 

@@ -1,4 +1,4 @@
-"""What this user may do (KIP-430), by requests that aiokafka lacks."""
+"""This user's rights (KIP-430), by requests that aiokafka lacks."""
 
 import logging
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ _NOT_TOLD: Final = -(1 << 31)
 
 
 def _is_of_no_denial(record: logging.LogRecord) -> bool:
-    """Leave out what aiokafka says of a denial with each fetch and each metadata: we say it once (watched.py)."""
+    """Drop aiokafka's log of a denial at each fetch and metadata request: watched.py logs it once."""
     text = record.getMessage()
     return "uthorized" not in text and "AuthorizationFailed" not in text
 
@@ -92,9 +92,9 @@ class _RightsRequest(Request[_MetadataMessage]):  # type: ignore[misc]
 
 
 async def missing_rights(client: KafkaClient, wanted: Sequence[Right]) -> list[Right]:
-    """Return those of the `wanted` rights that this user lacks; nothing is changed by finding out.
+    """Return those of the `wanted` rights that this user lacks, without changing anything.
 
-    Of topics that do not exist, or of which the broker does not tell, nothing is known, and so nothing is missing.
+    Topics that do not exist, or that the broker does not report, count as permitted.
     """
     topics = await topic_rights(client, sorted({right.name for right in wanted if right.kind == "topic"}))
     missing = []
@@ -108,7 +108,7 @@ async def missing_rights(client: KafkaClient, wanted: Sequence[Right]) -> list[R
 
 
 async def topic_rights(client: KafkaClient, topics: Sequence[str]) -> dict[str, set[str]]:
-    """Return what this user may do with each topic of which the broker tells: operation names, none if it is hidden."""
+    """Return the permitted operations on each topic that the broker reports; none if it is hidden."""
     rights: dict[str, set[str]] = {}
     for error, topic, _, _, operations in (await client.ask(_RightsRequest(topics))).topics:
         if error == TopicAuthorizationFailedError.errno:
@@ -120,8 +120,8 @@ async def topic_rights(client: KafkaClient, topics: Sequence[str]) -> dict[str, 
 
 async def sees_every_group(client: KafkaClient) -> bool:
     """Return whether this user may describe the cluster; else a broker lists only groups that he may describe."""
-    told: int = (await client.ask(_RightsRequest([]))).authorized_operations
-    return bool(told & _OPERATIONS["Describe"])
+    operations: int = (await client.ask(_RightsRequest([]))).authorized_operations
+    return bool(operations & _OPERATIONS["Describe"])
 
 
 async def is_hidden(client: KafkaClient, topic: str) -> bool:
@@ -131,7 +131,7 @@ async def is_hidden(client: KafkaClient, topic: str) -> bool:
 
 
 async def _is_allowed(client: KafkaClient, right: Right) -> bool:
-    """Whether a request is let through that needs this right; any broker decides that before it looks at the rest.
+    """Whether a request that needs this right is authorized; any broker checks that first.
 
     Of a group that has no members and no offsets yet, a broker does not tell what is authorized, and of transactional
     ids never (KIP-430). So a heartbeat of nobody is sent, and the abort of a transaction of no producer, which change

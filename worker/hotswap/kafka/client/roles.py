@@ -1,10 +1,10 @@
-"""Who uses a deployment, and needs rights for it (acls.py)."""
+"""The roles that need rights for a deployment (acls.py)."""
 
 from enum import StrEnum
 
 
 class KafkaRole(StrEnum):
-    """Whose rights; a user may have several roles."""
+    """A role of a Kafka user; a user may have several."""
 
     WORKER = "worker"
     PUBLISHER = "publisher"

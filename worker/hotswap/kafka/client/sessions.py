@@ -55,9 +55,9 @@ class BrokerConnection(aiokafka.conn.AIOKafkaConnection):  # type: ignore[misc]
     Its password may be a callable, which is asked at each authentication.
     """
 
-    def __init__(self, *given: Any, **more: Any) -> None:
-        super().__init__(*given, **more)
-        self._given = more
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._options = options
         self._again_at = float("inf")
         self._authenticating = asyncio.Lock()
 
@@ -94,7 +94,7 @@ class BrokerConnection(aiokafka.conn.AIOKafkaConnection):  # type: ignore[misc]
 
     async def _noting(self, sent: Any) -> Any:
         began, answer = time.monotonic(), await sent
-        if self._given.get("sasl_mechanism") == "OAUTHBEARER" and answer.sasl_auth_bytes:
+        if self._options.get("sasl_mechanism") == "OAUTHBEARER" and answer.sasl_auth_bytes:
             # A refusal comes as a success with a document in it (RFC 7628, section 3.2.3); aiokafka does not read it.
             raise SaslAuthenticationFailed(answer.sasl_auth_bytes.decode(errors="replace"))
         lifetime_ms = getattr(answer, "session_lifetime_ms", 0)
@@ -102,15 +102,15 @@ class BrokerConnection(aiokafka.conn.AIOKafkaConnection):  # type: ignore[misc]
         return answer
 
     def authenticator_plain(self) -> SaslPlainAuthenticator:
-        """Return what authenticates by a password, that of now. Raises KafkaConnectionError: there is none."""
+        """Return an authenticator with the current password. Raises KafkaConnectionError if there is none."""
         return SaslPlainAuthenticator(**self._secrets_of_now())
 
     def authenticator_scram(self) -> ScramAuthenticator:
-        """Return what proves to know a password, that of now. Raises KafkaConnectionError: there is none."""
-        return ScramAuthenticator(**self._secrets_of_now(), sasl_mechanism=self._given["sasl_mechanism"])
+        """Return a SCRAM authenticator with the current password. Raises KafkaConnectionError if there is none."""
+        return ScramAuthenticator(**self._secrets_of_now(), sasl_mechanism=self._options["sasl_mechanism"])
 
     def _secrets_of_now(self) -> dict[str, Any]:
-        user, secret = self._given["sasl_plain_username"], self._given["sasl_plain_password"]
+        user, secret = self._options["sasl_plain_username"], self._options["sasl_plain_password"]
         try:
             password = secret() if callable(secret) else secret
         except UsageError as error:

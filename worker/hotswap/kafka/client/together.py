@@ -1,4 +1,4 @@
-"""One request for all who ask for the same kind of thing at about the same time, as partitions that open do."""
+"""One request for concurrent queries of the same kind, such as those of partitions that open."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,16 +13,16 @@ T = TypeVar("T")
 
 
 class Together(Generic[K, T]):
-    """Asks again and again, one request at a time, as long as somebody waits for an answer.
+    """Batches queries into one request at a time, as long as a caller waits for an answer.
 
-    Whoever asks while a request is under way shares the next one: it is sent after they asked, so its answer knows of
-    all that was there before. If it fails, each asks alone: who cannot be answered fails nobody else.
+    Queries made while a request is under way share the next one, which is sent after them, so its answer is as new as
+    they are. If it fails, each query is sent alone: one that fails does not fail the others.
     """
 
     def __init__(self, request: Callable[[AbstractSet[K]], Awaitable[Mapping[K, T]]]) -> None:
         self._request = request
         self._turn = asyncio.Lock()
-        self._asked: set[K] = set()
+        self._keys: set[K] = set()
         self._next: asyncio.Future[Mapping[K, T]] | None = None
 
     async def ask(self, key: K) -> T:
@@ -33,19 +33,19 @@ class Together(Generic[K, T]):
 
         """
         if self._next is None:
-            self._asked = set()
-            self._next = claimed(asyncio.ensure_future(self._share(self._asked)))
-        asked, shared = self._asked, self._next
-        asked.add(key)
+            self._keys = set()
+            self._next = claimed(asyncio.ensure_future(self._share(self._keys)))
+        keys, shared = self._keys, self._next
+        keys.add(key)
         try:
             answers = await asyncio.shield(shared)
         except Doubt:
-            if asked == {key}:
+            if keys == {key}:
                 raise
             answers = await self._request({key})
         return answers[key]
 
-    async def _share(self, asked: AbstractSet[K]) -> Mapping[K, T]:
+    async def _share(self, keys: AbstractSet[K]) -> Mapping[K, T]:
         async with self._turn:
             self._next = None
-            return await self._request(asked)
+            return await self._request(keys)

@@ -80,32 +80,32 @@ class Tokens(AbstractTokenProvider):  # type: ignore[misc]
 
 
 def of_endpoint(url: str, client_id: str, secret: Callable[[], str], scope: str | None) -> Fetch:
-    """Return what fetches tokens by the grant of client credentials (RFC 6749, section 4.4).
+    """Return a function that fetches tokens by the client credentials grant (RFC 6749, section 4.4).
 
     Raises:
-        UsageError: the URL is none of HTTP.
+        UsageError: the URL is not an HTTP URL.
 
     """
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-        raise UsageError(f"HOTSWAP_OAUTH_TOKEN_URL is no URL of http or https: {url}")
+        raise UsageError(f"HOTSWAP_OAUTH_TOKEN_URL must be an http or https URL: {url}")
     form = {"grant_type": "client_credentials"} | ({"scope": scope} if scope else {})
 
     def fetch() -> tuple[str, float]:
         pair = f"{quote_plus(client_id)}:{quote_plus(secret())}"  # section 2.3.1: encoded as a form is, then joined
         headers = {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}", "Accept": "application/json"}
-        asked = url_request.Request(url, urlencode(form).encode(), headers)  # noqa: S310 - its scheme was checked above
+        request = url_request.Request(url, urlencode(form).encode(), headers)  # noqa: S310 - its scheme was checked above
         began = time.time()
         try:
-            with url_request.urlopen(asked, timeout=_FETCH_S) as answer:  # noqa: S310 - the same
-                told = json.loads(answer.read(_MOST_BYTES))
-            return str(told["access_token"]), (began + float(told["expires_in"])) * 1000
+            with url_request.urlopen(request, timeout=_FETCH_S) as answer:  # noqa: S310 - the same
+                document = json.loads(answer.read(_MOST_BYTES))
+            return str(document["access_token"]), (began + float(document["expires_in"])) * 1000
         except url_error.HTTPError as error:
             with error:
                 raise ValueError(f"{url} answers {error.code}: {_reason(error)}") from None
         except (OSError, ValueError) as error:
             raise ValueError(f"{url}: {error}") from None
         except (KeyError, TypeError):
-            raise ValueError(f"{url} answers without access_token and expires_in, which must be there") from None
+            raise ValueError(f"{url} answers without access_token or expires_in") from None
 
     return fetch
 
@@ -117,22 +117,23 @@ def of_entry_point(name: str) -> Fetch:
         UsageError: there is none, or it cannot be imported.
 
     """
-    found = {one.name: one for one in entry_points(group=GROUP)}
-    if name not in found:
-        known = ", ".join(sorted(found)) or "none"
+    providers = {one.name: one for one in entry_points(group=GROUP)}
+    if name not in providers:
+        known = ", ".join(sorted(providers)) or "none"
         raise UsageError(f"there is no token provider {name!r} (entry points of {GROUP} that are installed: {known})")
     try:
-        provider: Fetch = found[name].load()
+        provider: Fetch = providers[name].load()
     except Exception as error:
         raise UsageError(f"the token provider {name!r} cannot be imported: {error!r}") from error
     return provider
 
 
 def _reason(error: url_error.HTTPError) -> str:
-    """Return why an endpoint refuses, as RFC 6749, section 5.2, has it answered."""
+    """Return the reason of an endpoint's refusal (RFC 6749, section 5.2)."""
     try:
-        told = json.loads(error.read(_MOST_BYTES))
-        return " ".join(str(told[name]) for name in ("error", "error_description") if name in told) or error.reason
+        document = json.loads(error.read(_MOST_BYTES))
+        reasons = [str(document[name]) for name in ("error", "error_description") if name in document]
+        return " ".join(reasons) or error.reason
     except (OSError, ValueError, TypeError):
         return error.reason
 

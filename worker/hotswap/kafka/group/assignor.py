@@ -1,4 +1,4 @@
-"""Shares the partitions out among the members of a group: each keeps what it has, as far as all then have as many."""
+"""Assigns partitions evenly to the members of a group, and moves as few as possible."""
 
 from collections.abc import Callable, Collection, Mapping
 from itertools import cycle
@@ -21,13 +21,13 @@ class Claim(NamedTuple):
 
 NOTHING = Claim(-1, frozenset())
 _IDS: Final = "transactional ids"
-"""Stands for a topic in what is told, and is none: names of topics have no spaces."""
+"""A key in place of a topic in user data; names of topics have no spaces."""
 BOTH_IDS: Final[Mapping[str, Collection[int]]] = {_IDS: (2,)}
-"""What says that both ids of a partition are known."""
+"""User data of a member that knows both ids of a partition."""
 
 
 def owners_of(partitions: Collection[int], claims: Mapping[str, Claim]) -> dict[int, str]:
-    """Return whose each partition is: of several who claim it, the one with the newest claim."""
+    """Return the owner of each partition: the member with the newest claim to it."""
     owners: dict[int, str] = {}
     for member, claim in sorted(claims.items(), key=lambda item: (item[1].membership, item[0])):
         owners |= dict.fromkeys(claim.partitions.intersection(partitions), member)
@@ -35,9 +35,9 @@ def owners_of(partitions: Collection[int], claims: Mapping[str, Claim]) -> dict[
 
 
 def share_out(partitions: Collection[int], claims: Mapping[str, Claim]) -> dict[str, list[int]]:
-    """Return who of the members (at least one) is to have which partitions.
+    """Return the partitions that each of the members (at least one) is to have.
 
-    Everybody has as many as the others, or one more. As few partitions move as that takes.
+    Each has as many as the others, or one more, and as few partitions move as possible.
     """
     owners = owners_of(partitions, claims)
     shares: dict[str, list[int]] = {member: [] for member in sorted(claims)}
@@ -56,10 +56,10 @@ def share_out(partitions: Collection[int], claims: Mapping[str, Claim]) -> dict[
 
 
 class KeepingAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
-    """An assignor of one consumer, which tells the group's leader what its member has.
+    """An assignor of one consumer, which reports its member's partitions to the group's leader.
 
-    A partition that is to move is given to nobody at first. Its owner is told to give it up, and joins again once it
-    has; then it is given out (as in KIP-429). So who gets a partition interrupts nobody who lives.
+    A partition that is to move is at first assigned to no member. Its owner gives it up on request and joins again;
+    then it is assigned (as in KIP-429). So no live member is interrupted by the next owner.
 
     It goes by the name of Kafka's round robin, whose members are told what they get, and send no claims: so workers of
     this release and older ones are members of one group, whoever leads it. Under a name of its own it would need to be
@@ -76,60 +76,66 @@ class KeepingAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
     def __init__(
         self, topic: str, *, claim: Callable[[], Claim], on_assigned: Callable[[frozenset[int], frozenset[int]], None]
     ) -> None:
-        """`on_assigned` is given the partitions that are ours now, and those that we are to give up."""
+        """`on_assigned` receives the partitions that are ours now, and those that we are to give up."""
         self._topic = topic
         self.knows_both_ids = True
-        """Whether this member tells that it knows both transactional ids of a partition."""
+        """Whether this member reports that it knows both transactional ids of a partition."""
         self.all_know_both_ids = False
         """Whether each member of the group does, as of the last assignment."""
         self._claim = claim
         self._on_assigned = on_assigned
 
     def metadata(self, topics: Collection[str]) -> Any:
-        """Return what this member tells the leader: the topics, and its claim."""
+        """Return this member's metadata for the leader: the topics, and its claim."""
         membership, partitions = self._claim()
         return ConsumerProtocolMemberMetadata(
             0, list(topics), encoded({self._topic: partitions, **(BOTH_IDS if self.knows_both_ids else {})}, membership)
         )
 
     def assign(self, cluster: Any, members: Mapping[str, Any]) -> dict[str, Any]:
-        """Share out the partitions of each topic among those who ask for it, as the leader of the group."""
-        given: dict[str, dict[str, list[int]]] = {member: {} for member in members}
+        """Assign the partitions of each topic to its subscribers, as the leader of the group."""
+        assignments: dict[str, dict[str, list[int]]] = {member: {} for member in members}
         withheld: dict[str, dict[str, list[int]]] = {member: {} for member in members}
-        for topic in sorted({topic for told in members.values() for topic in told.subscription}):
-            claims = {member: _claimed(told, topic) for member, told in members.items() if topic in told.subscription}
+        for topic in sorted({topic for metadata in members.values() for topic in metadata.subscription}):
+            claims = {
+                member: _claimed(metadata, topic)
+                for member, metadata in members.items()
+                if topic in metadata.subscription
+            }
             partitions = cluster.partitions_for_topic(topic) or ()
             owners = owners_of(partitions, claims)
             for member, share in share_out(partitions, claims).items():
-                given[member][topic] = sorted(number for number in share if owners.get(number, member) == member)
-                for number in set(share).difference(given[member][topic]):
+                assignments[member][topic] = sorted(number for number in share if owners.get(number, member) == member)
+                for number in set(share).difference(assignments[member][topic]):
                     withheld[owners[number]].setdefault(topic, []).append(number)
         known = BOTH_IDS if all(map(_knows_both_ids, members.values())) else {}
         return {
             member: ConsumerProtocolMemberAssignment(
-                0, list(given[member].items()), encoded(told) if (told := {**withheld[member], **known}) else b""
+                0,
+                list(assignments[member].items()),
+                encoded(moves) if (moves := {**withheld[member], **known}) else b"",
             )
             for member in members
         }
 
     def on_assignment(self, assignment: Any) -> None:
-        """Pass on what this member gets. The consumer has changed its own assignment just now, and nothing else ran."""
+        """Pass on this member's assignment. The consumer has just changed its own, and nothing else ran."""
         ours = frozenset(key.partition for key in assignment.partitions() if key.topic == self._topic)
         self.all_know_both_ids = _knows_both_ids(assignment)
         self._on_assigned(ours, _claimed(assignment, self._topic).partitions - ours)
 
 
 def encoded(partitions: Mapping[str, Collection[int]], membership: int = -1) -> bytes:
-    """Return what is told of partitions, topic by topic, as bytes."""
+    """Return partitions by topic, encoded as user data."""
     listed = [(topic, sorted(numbers)) for topic, numbers in partitions.items()]
     encoded: bytes = StickyAssignorUserDataV1(listed, membership).encode()
     return encoded
 
 
-def _claimed(told: Any, topic: str) -> Claim:
-    """Return what is said of a topic's partitions; nothing if that cannot be read: older workers say nothing."""
+def _claimed(message: Any, topic: str) -> Claim:
+    """Return a message's claim on a topic; NOTHING if it has none, as of older workers, or is unreadable."""
     try:
-        data = StickyAssignorUserDataV1.decode(told.user_data or b"")
+        data = StickyAssignorUserDataV1.decode(message.user_data or b"")
         owned = [
             number for name, numbers in data.previous_assignment or () if name == topic for number in numbers or ()
         ]
@@ -138,5 +144,5 @@ def _claimed(told: Any, topic: str) -> Claim:
     return Claim(data.generation, frozenset(owned))
 
 
-def _knows_both_ids(told: Any) -> bool:
-    return 2 in _claimed(told, _IDS).partitions  # noqa: PLR2004 - so many ids
+def _knows_both_ids(message: Any) -> bool:
+    return 2 in _claimed(message, _IDS).partitions  # noqa: PLR2004 - so many ids

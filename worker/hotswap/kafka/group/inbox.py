@@ -42,16 +42,16 @@ class Inbox:
     def __init__(self, key: TopicPartition, *, max_bytes: int, deployment: str) -> None:
         self.key = key
         self.position: int | None = None
-        """Offset to fetch next; None while the partition is not open: whatever arrives then is dropped."""
+        """Offset to fetch next; None while the partition is not open, and requests are dropped."""
         self.sought_in = 0
-        """The membership's epoch since which it is fetched from `position` on: what was asked for earlier is stale."""
+        """The membership's epoch since which it is fetched from `position` on: earlier fetches are stale."""
         self.is_paused = False
         self.max_bytes = max_bytes
         """How many bytes it queues before its partition is paused."""
         self._bytes = 0
         self._batches: deque[tuple[float, Batch]] = deque()
         self._arrived = asyncio.Event()
-        self._is_told = False  # that there is no request before `position`, or to look whether there is none
+        self._is_woken = False  # `wait` returns `position` although there is no request before it
         self._is_stopped = False
         self._failure: Doubt | None = None
         self._damaged: Damaged | None = None
@@ -62,17 +62,17 @@ class Inbox:
         self._queue_seconds = metrics.STAGE_SECONDS.labels(deployment, "queue")
 
     def open(self, position: int) -> None:
-        """Empty the inbox, and accept what arrives from `position` on."""
+        """Empty the inbox, and accept requests from `position` on."""
         self.close()
         self._failure = None
         self.position = position
 
     def close(self) -> None:
-        """Drop what has arrived, and whatever arrives until `open`."""
+        """Drop all requests, also those that arrive until `open`."""
         self._batches.clear()
         self._bytes = 0
         self._damaged, self._damaged_fetches = None, 0
-        self.position, self._is_told = None, False
+        self.position, self._is_woken = None, False
 
     def put(self, batches: Sequence[Batch]) -> None:
         """Add batches, in order of their offsets."""
@@ -120,13 +120,13 @@ class Inbox:
     def wake(self) -> None:
         """Make `wait` return the offset to fetch next, if there is no request before it."""
         if self.position is not None and not self._batches:
-            self._is_told = True
+            self._is_woken = True
             self._arrived.set()
 
     def oldest_ms(self, *, is_in_hand: bool) -> int:
         """Return the timestamp of the oldest request, ms since the epoch; 0: there is none, or it has none.
 
-        `is_in_hand`: whether what was taken last is not answered yet.
+        `is_in_hand`: whether the requests taken last are not answered yet.
         """
         if is_in_hand:
             return self._taken_ms
@@ -173,9 +173,9 @@ class Inbox:
                 return first
             if self._damaged:
                 raise DamagedBatch(self._damaged.offset)
-            if self._is_told:
-                # Not where it was told: requests that have come since are taken, and a commit must not go back.
-                self._is_told = False
+            if self._is_woken:
+                # Not the position of `wake`: requests that have come since are taken, and a commit must not go back.
+                self._is_woken = False
                 return self.position
             self._arrived.clear()
             await self._arrived.wait()
@@ -190,16 +190,16 @@ class Inbox:
         while len(taken) < limit and size < _TAKEN_BYTES and self._first() is not None:
             _, batch = self._batches[0]
             assert not isinstance(batch, Damaged)
-            found = batch.take(limit - len(taken), until)
-            if not found:
+            records = batch.take(limit - len(taken), until)
+            if not records:
                 break
-            taken += found
+            taken += records
             size += batch.window_bytes
         self._first()  # drops a batch that was taken to its end, which makes room
         return taken
 
     def take_raw(self, limit: int, until: int | None) -> FetchedRequests | None:
-        """Take requests as `take` does, unparsed; None if there are none, or if what comes next must be parsed.
+        """Take requests as `take` does, unparsed; None if there are none, or the next ones must be parsed.
 
         Record batches are taken whole, unless one alone has more than `limit` requests.
         """

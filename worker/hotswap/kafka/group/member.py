@@ -1,4 +1,4 @@
-"""A worker as a member of the deployment's group: who it is there, and what the coordinator tells it."""
+"""A worker's membership in the deployment's group: its identity, and the coordinator's answers."""
 
 import logging
 import time
@@ -30,10 +30,10 @@ _KNOWN: Final = (NoError.errno, RebalanceInProgressError.errno)
 
 
 class MemberClient(KafkaClient):
-    """The client of a member of a group, who sees what the coordinator answers."""
+    """The client of a group member, which watches the coordinator's answers."""
 
     def __init__(self, on_back: Callable[[], None], **more: Any) -> None:
-        """`on_back` is told when the coordinator was away for AWAY_S, and knows the member as before.
+        """`on_back` is called when the coordinator was away for AWAY_S and still knows the member.
 
         A lone Kafka 4.3.1 may have forgotten the sessions of dead members in a crash. It then keeps their partitions
         for them until the group shares out anew, for which nothing else may ever give it cause.
@@ -45,7 +45,7 @@ class MemberClient(KafkaClient):
         self._lost_at: float | None = None  # since when heartbeats of this membership have had no answer
 
     async def send(self, node_id: Any, request: Any, **more: Any) -> Any:
-        """Send a request, and note what its answer tells of the member."""
+        """Send a request, and update the membership from its answer."""
         began, code = time.monotonic(), None
         try:
             answer = await super().send(node_id, request, **more)
@@ -109,6 +109,6 @@ class OwnGroup:
 
     @property
     def member(self) -> Member | None:
-        """Who the consumer is in the group now; None: no member."""
+        """The consumer's current membership; None: it is not a member."""
         number, name = membership_number(self._consumer), member_id(self._consumer)
         return Member(number, name, self._instance) if number >= 0 and name else None

@@ -51,9 +51,9 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
     """One member of the group: a single poller fills the inboxes; rebalances are forwarded to the pipeline.
 
     aiokafka revokes and assigns all partitions at once (the eager protocol). With exactly-once delivery the loops go on
-    meanwhile: whoever gets a partition fences its last owner. Then those are ended that are to move, and the worker
-    joins again. At least once, where nothing fences, every loop ends its batch in hand before the group goes on, and
-    the worker claims nothing.
+    meanwhile: the next owner of a partition fences the last one. Then the loops of moving partitions end, and the
+    worker joins again. At least once, where nothing fences, every loop ends its batch in hand before the group goes on,
+    and the worker claims nothing.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         on_revoked: Callable[[], Awaitable[None]],
         on_assigned: Callable[[AbstractSet[int], AbstractSet[int], AbstractSet[int]], asyncio.Future[None]],
     ) -> None:
-        """`on_assigned` is given what is owned now, what of that was kept, and what is to be given up in good order."""
+        """`on_assigned` receives the owned partitions, the kept ones of them, and those to be given up in order."""
         self._settings = settings
         self._on_rejoining, self._on_revoked, self._on_assigned = on_rejoining, on_revoked, on_assigned
         self._keeps = settings.delivery == "exactly_once"
@@ -123,7 +123,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
                 await asyncio.sleep(_AGAIN_S)
                 continue
             except (GroupAuthorizationFailedError, TopicAuthorizationFailedError) as error:
-                # aiokafka tries again once this is told; the worker's look at its rights says what is missing.
+                # aiokafka retries after the error; the worker's check of its rights names the missing one.
                 log.debug("membership.denied", extra={"why": repr(error)})
                 await asyncio.sleep(_DENIED_S)
                 if isinstance(error, GroupAuthorizationFailedError):
@@ -255,7 +255,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._consumer.pause(inbox.key)
 
     async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
-        """End the loops of what moves, and start one for what is new; each opens its own partition."""
+        """End the loops of moving partitions, and start those of new ones; each opens its own partition."""
         self._member_id = member_id(self._consumer)
         metrics.REBALANCES.labels(self._settings.deployment, "assigned").inc()
         partitions = sorted(key.partition for key in assigned)
@@ -267,7 +267,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             ended.add_done_callback(self._give_up)
 
     def _give_up(self, _: object) -> None:
-        """Claim what was to move no longer, and have it given to somebody else."""
+        """Give up the claim to the moving partitions, so that other members get them."""
         self._claim = self._claim._replace(partitions=frozenset(self._inboxes))
         rejoin(self._consumer)
 
@@ -325,7 +325,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
                 inbox.reach(await self._consumer.position(inbox.key))
 
     def _rewind(self, epoch: int) -> None:
-        """Seek again what has been sought since `epoch`, when a poll began: that may have moved the position on."""
+        """Repeat the seeks since `epoch`, when a poll began, which may have moved the position on."""
         if epoch != self._epoch:
             for inbox in self._open_ones():
                 if inbox.sought_in > epoch:

@@ -1,4 +1,4 @@
-"""What a worker does about the one that had its name in the group before it (static membership) and died.
+"""The static membership of a dead predecessor with this worker's name in the group.
 
 The dead one keeps its place, and its partitions with it, until its session ends or one of its name joins, which ours
 does once it can score. While nothing else changes in the group, that is what the name is for. But a group that shares
@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 _LOOK_S: Final = 0.5
 
 
-async def stand_aside(admin: Admin, settings: Settings, prepared: asyncio.Event) -> None:
-    """Wait until this worker is `prepared` to join; if the group waits for its name meanwhile, give the place up.
+async def release_membership(admin: Admin, settings: Settings, prepared: asyncio.Event) -> None:
+    """Wait until this worker is `prepared` to join; if the group waits for its name, release that membership.
 
     Once only: a member that is back after that is alive, and Kafka fences it when this worker joins.
     """
@@ -36,7 +36,7 @@ async def stand_aside(admin: Admin, settings: Settings, prepared: asyncio.Event)
 
 
 async def _give_up(admin: Admin, group: str, name: str) -> bool:
-    """Have the member of that name leave the group if it waits; return whether it did."""
+    """Have the member of that name leave if the group waits for it; return whether it did."""
     state = await admin.group(group)
     member = next((member for member in state.members if is_called(member, name)), None)
     if member is None or not state.is_rebalancing:
@@ -48,5 +48,5 @@ async def _give_up(admin: Admin, group: str, name: str) -> bool:
 
 
 def is_called(member: str, name: str) -> bool:
-    """Whether a member id is that of a static member of this name: brokers make it of the name, a dash and a UUID."""
+    """Whether a member id is of a static member of this name: brokers join the name, a dash and a UUID."""
     return re.fullmatch(rf"{re.escape(name)}-[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}", member) is not None

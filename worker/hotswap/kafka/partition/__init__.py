@@ -1,1 +1,1 @@
-"""An owned partition: where it stands, and what it commits."""
+"""An owned partition: its position and its commits."""

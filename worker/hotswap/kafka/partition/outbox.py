@@ -1,4 +1,4 @@
-"""What a partition sends in a transaction: answers as records, or in record batches that are finished."""
+"""The writes of a partition's transaction: answers as records or as finished record batches."""
 
 from collections.abc import Sequence
 from time import time
@@ -26,7 +26,7 @@ class Outbox:
         self._batch_bytes = batch_bytes
         self._is_transactional = settings.delivery == "exactly_once"
         self.has_answers = False
-        """Whether the transaction in hand has any."""
+        """Whether the current transaction has answers."""
 
     @property
     def stamp(self) -> Stamp:

@@ -47,7 +47,7 @@ async def _unbounded(_: int) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """What the partitions of a worker share."""
+    """The resources that the partitions of a worker share."""
 
     settings: Settings
     membership: Membership
@@ -107,7 +107,7 @@ class KafkaPartition:
 
     @property
     def limits(self) -> Limits:
-        """What the output topics accept, as of the last `open`."""
+        """The limits of the output topics, as of the last `open`."""
         return self._rejections.limits
 
     @property
@@ -115,7 +115,7 @@ class KafkaPartition:
         return min(self._cluster.batch_bytes, *self.limits)
 
     async def open(self) -> Position:
-        """Fence every earlier owner, end what it left open, and only then read the partition's position."""
+        """Fence every earlier owner, end its open transactions, and only then read the partition's position."""
         async with naming_rights(self._settings, self._cluster.admin):
             return await self._open()
 
@@ -159,7 +159,7 @@ class KafkaPartition:
         return self._cluster.membership.take(self._inbox, limit, until)
 
     def take_raw(self, limit: int, until: int | None) -> FetchedRequests | None:
-        """Take requests as `take` does, unparsed; None: nothing has arrived, or what comes next must be parsed."""
+        """Take requests as `take` does, unparsed; None: none has arrived, or the next ones must be parsed."""
         return self._cluster.membership.take_raw(self._inbox, limit, until)
 
     def skip(self, why: str) -> None:
@@ -259,7 +259,7 @@ class KafkaPartition:
                 await producer.end(is_commit=True)
 
     async def _end_what_is_open(self, producers: Alternating) -> None:
-        """End what a lost marker has left open although its id was just initialized, as its transaction has ended.
+        """End transactions that a lost marker left open, although the id was initialized: they had ended.
 
         A lone Kafka 4.3 broker that is killed while commits are pending can drop their markers (3 of 9 kills), those of
         all partitions of a transaction or of one. Its records stay invisible there, and *our* next commit would publish

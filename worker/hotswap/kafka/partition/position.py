@@ -1,4 +1,4 @@
-"""Finds where a partition stands, and what an operator or a stranger has made of it meanwhile."""
+"""The position of a partition, with changes by operators or strangers."""
 
 import contextlib
 import logging
@@ -42,7 +42,7 @@ async def believed(committed: Committed, highest: Highest) -> Committed:
 
 
 class Positions:
-    """Reads one partition's position, and reports what is odd about it, once, however often that is read."""
+    """Reads one partition's position, and reports each anomaly once."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Positions:
         self.is_offset_lost = False
         """Whether the answers were ahead of the committed offset, as of the last `read`: its marker is lost."""
         self._warnings = warnings
-        self._told: dict[str, str] = {}
+        self._by_kind: dict[str, str] = {}
         self._foreign = 0
 
     async def read(self, producers: Sequence[Fenced]) -> Position:
@@ -77,9 +77,9 @@ class Positions:
 
         """
         self.is_offset_lost = False
-        found = await self._admin.committed_on(self._partition)
-        committed = await believed(found, self._highest)
-        odd = f"names generation {found.generation}, which no command can have created" if found != committed else ""
+        stored = await self._admin.committed_on(self._partition)
+        committed = await believed(stored, self._highest)
+        odd = f"names generation {stored.generation}, which no command can have created" if stored != committed else ""
         first = await self._admin.beginning_offset(self._settings.topics.requests, self._partition)
         position = Position(max(committed.offset, 0), committed.generation)
         self.answered_by = committed.producer
@@ -145,10 +145,10 @@ class Positions:
             return Position(last.offset + 1, max(last.generation, position.floor))
         is_torn = tail.aborted is not None and next_offset - ONE_TRANSACTION < tail.aborted < next_offset
         if is_torn and (last or tail.is_all):
-            found = Position(last.offset + 1, last.generation) if last else Position(tail.aborted or 0, 0)
-            facts = {"partition": self._partition, "from": found.offset, "to": next_offset}
+            actual = Position(last.offset + 1, last.generation) if last else Position(tail.aborted or 0, 0)
+            facts = {"partition": self._partition, "from": actual.offset, "to": next_offset}
             log.warning("partition.answers_were_lost", extra=facts)
-            return found  # a cut-over in that transaction was not announced either
+            return actual  # a cut-over in that transaction was not announced either
         return position
 
     def _tell_deleted(self, deleted: tuple[int, int]) -> None:
@@ -189,7 +189,7 @@ class Positions:
 
     def _warn(self, kind: str, warning: str) -> bool:
         """Show a warning about the partition; return whether it is new."""
-        is_new = self._told.get(kind) != warning
-        self._told[kind] = warning
-        self._warnings[self._partition] = "; ".join(self._told.values())
+        is_new = self._by_kind.get(kind) != warning
+        self._by_kind[kind] = warning
+        self._warnings[self._partition] = "; ".join(self._by_kind.values())
         return is_new

@@ -33,7 +33,7 @@ async def naming_rights(settings: Settings, admin: Admin) -> AsyncIterator[None]
 
 @asynccontextmanager
 async def asking(settings: Settings, admin: Admin, what: str) -> AsyncIterator[None]:
-    """Bound what a block asks of the brokers to the time-out of a call, and name the rights that are missing.
+    """Bound a block's requests by the time-out of a call, and name missing rights.
 
     Raises:
         Doubt: a call failed or timed out, so it is in doubt.
@@ -45,7 +45,7 @@ async def asking(settings: Settings, admin: Admin, what: str) -> AsyncIterator[N
 
 
 class Rejections:
-    """What the output topics of a partition accept, and why they have rejected its last commit."""
+    """The limits of a partition's output topics, and the reason for a rejected commit."""
 
     def __init__(self, admin: Admin, topics: Topics) -> None:
         self._admin = admin

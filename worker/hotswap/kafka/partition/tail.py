@@ -1,4 +1,4 @@
-"""Finds what a partition's answers end with, the second witness of its position, and which of them are left open."""
+"""The last answers of a partition, which cross-check its committed offset, and its open transactions."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ _LARGEST_BYTES = 1 << 20  # an answer's headers are needed, not its value
 
 
 class Tail(NamedTuple):
-    """What the answers of a partition end with; but for `claimed`, only the worker's own count.
+    """The last answers of a partition; but for `claimed`, only the worker's own count.
 
     `last` is None where none is committed. `aborted` is the offset of the first request behind it whose answer was
     aborted, in whichever transaction; None: there is none.
@@ -49,7 +49,7 @@ class Tail(NamedTuple):
 
 
 class _Reader:
-    """A consumer, and what looks at the batches that it fetches."""
+    """A consumer, and the function that receives its batches."""
 
     def __init__(self, settings: Settings) -> None:
         self.client = KafkaClient(**connection(settings))
@@ -133,7 +133,7 @@ class AnswersTail:
             await end(reader.consumer)
 
     async def read(self, partition: int, known: KnownAnswers) -> Tail:
-        """Return what the predictions and dead letters of a partition end with.
+        """Return the last predictions and dead letters of a partition.
 
         Raises:
             TopicMismatch: they end with more records of others than can be passed over in time.
@@ -185,7 +185,7 @@ class AnswersTail:
 
 
 def _starts(begin: int, end: int, known: KnownAnswers) -> Iterator[int]:
-    """Yield from where to look: wider each time, since others' records and aborted ones may lie before the end.
+    """Yield start offsets, each earlier than the last: foreign or aborted records may lie before the end.
 
     A producer that has answered, as the committed offset says, has left answers, unless they were removed meanwhile.
     """
@@ -214,9 +214,9 @@ async def _look(consumer: AIOKafkaConsumer, key: TopicPartition, start: int, end
 
 
 def _tail(endings: Mapping[TopicPartition, Ending]) -> Tail:
-    found = endings.values()
-    last = max((ending.last for ending in found if ending.last), default=None)
-    aborted = _offsets(answer for ending in found for answer in ending.aborted)
+    ends = endings.values()
+    last = max((ending.last for ending in ends if ending.last), default=None)
+    aborted = _offsets(answer for ending in ends for answer in ending.aborted)
     opened: dict[int, list[str]] = {}
     for key, ending in endings.items():
         for producer in ending.open:
@@ -226,10 +226,10 @@ def _tail(endings: Mapping[TopicPartition, Ending]) -> Tail:
         aborted=min((offset for offset in aborted if last is None or offset > last.offset), default=None),
         open=opened,
         first_open=min(
-            _offsets(answer for ending in found for answers in ending.open.values() for answer in answers), default=None
+            _offsets(answer for ending in ends for answers in ending.open.values() for answer in answers), default=None
         ),
-        claimed=max((ending.claimed for ending in found if ending.claimed is not None), default=None),
-        foreign=sum(ending.foreign for ending in found),
+        claimed=max((ending.claimed for ending in ends if ending.claimed is not None), default=None),
+        foreign=sum(ending.foreign for ending in ends),
     )
 
 

@@ -1,6 +1,6 @@
-"""Decides which records of an output topic are a partition's own answers: the one rule for all that believe them.
+"""The one rule that decides which records of an output topic are a partition's own answers.
 
-Anybody with Write on a topic can append records that look like answers. Only a batch of a transaction by a producer of
+Any user with Write on a topic can append records that look like answers. Only a batch of a transaction by a producer of
 the partition's transactional ids can be the worker's own: the broker verifies such an id, and the right to it, at each
 transactional write (KIP-890). Its producers are those that the ids have now, and those that the group's offset names:
 Kafka gives an id another producer whenever the epochs of one run out. Records of others change no position, whatever
@@ -45,10 +45,10 @@ class _Written(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownAnswers:
-    """What is known of a partition before its answers are read."""
+    """Facts about a partition, known before its answers are read."""
 
     source: bytes
-    """What the `source` header of its answers begins with."""
+    """The prefix of the `source` header of its answers."""
     producers: AbstractSet[int]
     """Kafka's ids of the producers that the transactional ids have, or had by the time of the committed offset."""
     is_new: bool = False
@@ -73,7 +73,7 @@ class KnownAnswers:
 
 
 class Ending:
-    """What the end of an output partition says, batch by batch, in the order of the log."""
+    """The end of an output partition, read batch by batch in the order of the log."""
 
     def __init__(self, known: KnownAnswers, unpacker: Unpacker, *, counted_to: int = 0) -> None:
         """`counted_to` is the offset up to which foreign answers were counted before."""
@@ -121,12 +121,12 @@ class Ending:
                 self._last = ended[-1]
         else:
             self._is_ours_seen = True
-            named = (found for record in self._records(batch) if (found := answer_of(record, self._known.source)))
+            named = (answer for record in self._records(batch) if (answer := answer_of(record, self._known.source)))
             known = enumerate(filter(self._known.can_be, named), base)
             self._pending.setdefault(producer, []).extend(_Written(*at) for at in known)
 
     def _pass_over(self, batch: memoryview, base: int, attributes: int) -> None:
-        """Count what others claim; answers from before a `move`, at least once, or by an id that expired, are old.
+        """Count foreign claims; answers from before a `move`, at least once, or by an expired id, are old.
 
         Those precede all answers of ours, but for those at least once, whose offset names no producer; and they answer
         requests before the committed offset.
@@ -145,11 +145,11 @@ class Ending:
                 data, _ = decompress(codec, data, _CLAIMS_BYTES)
         except Unparseable:
             return
-        for found in self._claim.finditer(data):
-            begin, end = found.span()
+        for match in self._claim.finditer(data):
+            begin, end = match.span()
             # A header's value: its length precedes it.
             if data[begin - 1] == ((end - begin) * 2 if end - begin < _ONE_BYTE else (end - begin) * 2 >> 7):
-                yield int(found[1])
+                yield int(match[1])
 
     def _records(self, batch: memoryview) -> list[Any]:
         whole = RawBatch(batch, start=0, unpacker=self._unpacker)
@@ -160,7 +160,7 @@ class Ending:
 
 
 def answer_of(record: Any, source: bytes) -> LastAnswer | None:
-    """Return which request of a partition a record names as answered; None: none."""
+    """Return the request of a partition that a record claims to answer; None: none."""
     # Anyone may write to the topic: a header may be null, or a number with thousands of digits.
     headers = dict(record.headers)
     named, generation = headers.get("source") or b"", headers.get("generation") or b""

@@ -103,10 +103,10 @@ class Admin:
             StartError: there is no such topic.
 
         """
-        found = (await self.counts([topic])).get(topic, 0)
-        if not found:
+        count = (await self.counts([topic])).get(topic, 0)
+        if not count:
             raise StartError(await self._missing(topic))
-        return found
+        return count
 
     async def _missing(self, topic: str) -> str:
         deployment = self._settings.deployment or "DEPLOYMENT"
@@ -162,35 +162,35 @@ class Admin:
 
     async def topic_settings(self, topics: Iterable[str], only: str = "") -> dict[str, dict[str, str] | None]:
         """Return the settings of topics, or `only` one; the cluster's defaults, too. None: we may not read them."""
-        told: dict[str, dict[str, str] | None] = {}
+        settings: dict[str, dict[str, str] | None] = {}
         for topic in topics:
             resource = ConfigResource(ConfigResourceType.TOPIC, topic, {only: ""} if only else None)
             (answer,) = await self._ask(self._admin.describe_configs([resource]), f"reading the settings of {topic}")
             code, _, _, _, entries = answer.resources[0]
-            told[topic] = None if code else {entry[0]: entry[1] for entry in entries}
-        return told
+            settings[topic] = None if code else {entry[0]: entry[1] for entry in entries}
+        return settings
 
     async def message_bytes(self, topic: str) -> int:
         """Return a topic's `max.message.bytes`; Kafka's default if we are not allowed to read it."""
         return await self._message_bytes(topic) or DEFAULT_MESSAGE_BYTES
 
     async def _message_bytes(self, topic: str) -> int | None:
-        told = (await self.topic_settings([topic], "max.message.bytes"))[topic]
-        return int(told["max.message.bytes"]) if told else None
+        settings = (await self.topic_settings([topic], "max.message.bytes"))[topic]
+        return int(settings["max.message.bytes"]) if settings else None
 
     async def limits(self) -> Limits:
         """Return the largest messages that the output topics accept now."""
         return await self._limits.ask(None)
 
-    async def _read_limits(self, asked: Iterable[None]) -> dict[None, Limits]:
+    async def _read_limits(self, keys: Iterable[None]) -> dict[None, Limits]:
         topics = self._settings.topics
         limits = Limits(await self.message_bytes(topics.predictions), await self.message_bytes(topics.dead_letters))
-        return dict.fromkeys(asked, limits)
+        return dict.fromkeys(keys, limits)
 
     async def compacted(self, topics: Iterable[str]) -> list[str]:
         """Return those of the topics that are compacted, as far as we may read their settings."""
-        told = await self.topic_settings(topics)
-        return [name for name, settings in told.items() if settings and "compact" in settings["cleanup.policy"]]
+        by_topic = await self.topic_settings(topics)
+        return [name for name, settings in by_topic.items() if settings and "compact" in settings["cleanup.policy"]]
 
     async def check_topics(self) -> int:
         """Check that the deployment's topics fit each other; return the number of partitions of the requests topic.
@@ -204,14 +204,14 @@ class Admin:
         return await self.partitions(self._settings.topics.requests)
 
     async def topic_faults(self) -> list[str]:
-        """Return what is wrong with the deployment's topics, a line each: one is missing, or does not fit."""
+        """Return the faults of the deployment's topics, missing or misfitting, a line each."""
         topics = self._settings.topics
         count = await self.counts(topics)
         faults = [await self._missing(topic) for topic in topics if not count.get(topic)]
         faults += misfits(topics, count)
         if self._settings.require_signatures and count.get(topics.control):
-            told = await self.topic_settings([topics.control])
-            faults += untimely(topics.control, told[topics.control])
+            settings = await self.topic_settings([topics.control])
+            faults += untimely(topics.control, settings[topics.control])
         if count.get(topics.requests) and count.get(topics.dead_letters):
             largest = await self.message_bytes(topics.requests)
             kept = await self._message_bytes(topics.dead_letters)
@@ -224,10 +224,10 @@ class Admin:
         return faults
 
     async def missing_rights(self, role: KafkaRole = KafkaRole.WORKER) -> list[Right]:
-        """Return what a role needs and this user may not."""
+        """Return the rights of a role that this user lacks."""
         wanted = missing_rights(self._client, rights_of(role, self._settings))
-        told: list[Right] = await self._ask(wanted, "asking what this user may do")
-        return told
+        missing: list[Right] = await self._ask(wanted, "asking what this user may do")
+        return missing
 
     async def check_partition(self, partition: int) -> None:
         """Check that a partition of the requests has its counterparts.
@@ -246,12 +246,12 @@ class Admin:
                     "each answer goes to its request's partition, so add partitions"
                 )
 
-    async def _count_data(self, asked: Iterable[None]) -> dict[None, dict[str, int]]:
+    async def _count_data(self, keys: Iterable[None]) -> dict[None, dict[str, int]]:
         topics = self._settings.topics
-        return dict.fromkeys(asked, await self.counts([topics.requests, topics.predictions, topics.dead_letters]))
+        return dict.fromkeys(keys, await self.counts([topics.requests, topics.predictions, topics.dead_letters]))
 
     async def committed(self, group: str, topic: str, partitions: Iterable[int] | None = None) -> dict[int, Committed]:
-        """Return what a group committed on each partition of a topic; retries while the coordinator is unavailable.
+        """Return a group's committed offset on each partition of a topic; retries while the coordinator is unavailable.
 
         Raises:
             Doubt: the coordinator did not answer in time.
@@ -270,25 +270,25 @@ class Admin:
                 await asyncio.sleep(_RETRY_S)
 
     async def committed_on(self, partition: int) -> Committed:
-        """Return what the deployment's group committed on a partition of the requests; see `committed`."""
+        """Return the deployment's committed offset on a partition of the requests; see `committed`."""
         return await self._commits.ask(partition)
 
     async def _committed(self, group: str, topic: str, numbers: list[int]) -> dict[int, Committed]:
         # While the coordinator is loading, its response is empty, and aiokafka drops the error that says so: a missing
         # partition does not mean "never committed".
-        asked = [TopicPartition(topic, number) for number in numbers]
+        keys = [TopicPartition(topic, number) for number in numbers]
         with needing(self._settings, Right("Describe", "group", group)):
             answer = await self._ask(
-                self._admin.list_consumer_group_offsets(group, partitions=asked), f"offsets of {group}"
+                self._admin.list_consumer_group_offsets(group, partitions=keys), f"offsets of {group}"
             )
-        if missing := [key.partition for key in asked if key not in answer]:
+        if missing := [key.partition for key in keys if key not in answer]:
             raise Doubt(
                 f"offsets of {group} on {topic}: no answer for partitions {missing}; the coordinator is loading"
             )
-        return {key.partition: as_committed(answer[key].offset, answer[key].metadata) for key in asked}
+        return {key.partition: as_committed(answer[key].offset, answer[key].metadata) for key in keys}
 
     async def lags(self, group: str, topic: str) -> tuple[Lag, ...]:
-        """Return what a group has not answered yet, for each partition of a topic, whoever owns it."""
+        """Return a group's lag on each partition of a topic."""
         ends = await self.end_offsets(topic, read_committed=True)
         committed = await self.committed(group, topic, ends)
         lags = []

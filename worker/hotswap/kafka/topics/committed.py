@@ -1,4 +1,4 @@
-"""What a worker commits: the next offset, and as its metadata the generation that scored the one before it."""
+"""A worker's commit: the next offset, with the generation that scored the one before it as metadata."""
 
 import json
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from hotswap.generation import MOST
 class Committed(NamedTuple):
     """A group's committed offset on a partition (-1: none), and the generation that scored the partition last.
 
-    `is_ours` is False if something else than a worker wrote the offset (an operator's reset): it has no generation.
+    `is_ours` is False if no worker wrote the offset (an operator's reset): it has no generation.
     `producer` is Kafka's id of the producer that wrote the partition's last answers in a transaction; None: none did,
     or a worker of an earlier version wrote the offset. `producers` are those that the partition's transactional ids had
     then, it among them.
@@ -29,7 +29,7 @@ class Committed(NamedTuple):
 def committed_at(
     offset: int, generation: int, producer: int | None = None, producers: Iterable[int] = ()
 ) -> OffsetAndMetadata:
-    """Return what a worker commits."""
+    """Return an offset with a worker's metadata."""
     facts: dict[str, Any] = {"generation": generation}
     if producer is not None:
         facts["producer"] = producer
@@ -39,7 +39,7 @@ def committed_at(
 
 
 def as_committed(offset: int, metadata: str) -> Committed:
-    """Return what somebody has committed."""
+    """Parse a committed offset and its metadata."""
     try:
         facts = json.loads(metadata)
         generation = int(facts["generation"])

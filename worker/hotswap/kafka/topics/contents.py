@@ -1,4 +1,4 @@
-"""The contents of a record batch, decompressed up to a bound, and parsed whatever they are.
+"""The contents of a record batch, decompressed up to a bound, and parsed even if malformed.
 
 A batch (format v2, KIP-98) whose checksum matches may still be malformed: header names that are not UTF-8, false
 lengths, 32 KiB that decompress to a gigabyte. Each of its offsets still becomes a record; one that cannot be a request
@@ -49,15 +49,15 @@ class Unpacker:
         packed = batch.data[SIZE:]
         if not batch.codec:
             return packed, True
-        if found := self._held.get(batch):
+        if unpacked := self._held.get(batch):
             self._held.move_to_end(batch)
-            return found
-        found = decompress(batch.codec, packed, self.bounds.unpacked)
-        if len(found[0]) > _WHOLE_BYTES:
-            self._held[batch] = found
+            return unpacked
+        unpacked = decompress(batch.codec, packed, self.bounds.unpacked)
+        if len(unpacked[0]) > _WHOLE_BYTES:
+            self._held[batch] = unpacked
             while sum(len(data) for data, _ in self._held.values()) > self.bounds.unpacked:
                 self._held.popitem(last=False)
-        return found
+        return unpacked
 
     def forget(self, batch: "Contents") -> None:
         """Drop the cached data of a batch that was read to its end or discarded."""

@@ -21,12 +21,12 @@ SHARED: Final = "hotswap.control"
 async def settled(settings: Settings) -> Settings:
     """Return the settings with the control topic that the deployment follows, unless they name one.
 
-    What exists decides, so that all who ask decide alike: a topic of its own that has a record; else the shared one, if
-    that has a command for the deployment; else its own, which may have to be created. Only a topic of its own that is
-    empty beside a history in the shared one is ambiguous. Somebody may already follow either, so nobody guesses.
+    Existing topics decide, so that all callers decide alike: the deployment's own, if it has a record; else the shared
+    one, if it has a command for the deployment; else its own, which may have to be created. Only an empty topic of its
+    own beside a history in the shared one is ambiguous: some client may follow either, so there is no guess.
 
     Raises:
-        StartError: no broker answers, or it is ambiguous.
+        StartError: no broker answers, or the choice is ambiguous.
         Doubt: Kafka did not answer in time.
         Denied: there is no topic of its own, and this user may not read the shared one.
 

@@ -18,11 +18,11 @@ Fetches: TypeAlias = Mapping[TopicPartition, Sequence[Batch]]
 
 
 Removed: TypeAlias = Callable[[TopicPartition, int, int, int], None]
-"""Is told of records that are gone: their partition, the first offset and the one after the last, and their number."""
+"""Receives removed records: their partition, the first offset, the one after the last, and their number."""
 
 
 def batches(unpacker: Unpacker, on_removed: Removed | None = None) -> Cutter:
-    """Return what makes a consumer yield batches, to `get_batches`; its methods that return records do not work."""
+    """Return a deserializer with which `get_batches` yields batches; the consumer's record methods do not work."""
     return Cutter(partial(cut, unpacker=unpacker, on_removed=on_removed))
 
 
@@ -60,9 +60,7 @@ def cut(
             yield batch
             return
         if is_legacy(batch):
-            found: RawBatch | LegacyBatch = LegacyBatch(
-                batch, start=of.next_fetch_offset, bound=unpacker.bounds.unpacked
-            )
+            raw: RawBatch | LegacyBatch = LegacyBatch(batch, start=of.next_fetch_offset, bound=unpacker.bounds.unpacked)
         else:
             header = Header.read(batch)
             if on_removed and (removed := _removed(of.next_fetch_offset, header)):
@@ -70,17 +68,17 @@ def cut(
             if _is_skipped(of, header):
                 of.next_fetch_offset = max(of.next_fetch_offset, header.next_offset)
                 continue
-            found = RawBatch(batch, start=of.next_fetch_offset, unpacker=unpacker)
-        if found.next > of.next_fetch_offset:
-            of.next_fetch_offset = found.next
-            yield found
+            raw = RawBatch(batch, start=of.next_fetch_offset, unpacker=unpacker)
+        if raw.next > of.next_fetch_offset:
+            of.next_fetch_offset = raw.next
+            yield raw
 
 
 def _removed(start: int, header: Header) -> int:
     """Return how many records are gone between offset `start` and the end of a batch.
 
-    Only compaction removes records amidst a log: without it each offset is that of a record or a transaction marker,
-    and brokers return what was aborted, too.
+    Only compaction removes records within a log: without it each offset is that of a record or a transaction marker,
+    and brokers return aborted records, too.
     """
     before = header.base_offset - start
     return before + max(header.last_offset_delta + 1 - max(header.records_count, 0), 0) if before >= 0 else 0

@@ -165,12 +165,12 @@ class LogReader:
         self._consumer.seek(key, offset)
         end = (await self.end())[partition]
         give_up = asyncio.get_running_loop().time() + self._settings.call_timeout_s
-        while not (found := await self.read(_PROBE_S)):
+        while not (records := await self.read(_PROBE_S)):
             if await self._consumer.position(key) >= end:
                 return []
             if asyncio.get_running_loop().time() > give_up:
                 raise Doubt(f"reading {self._topic}: {self.damaged or 'nothing arrived'}")
-        return found
+        return records
 
     async def read(self, timeout_s: float) -> list[LogRecord]:
         """Return the next records as soon as there are any, at most some thousands or a MiB; none on time-out.
@@ -180,18 +180,18 @@ class LogReader:
 
         """
         await self._fetch(timeout_s)
-        found: list[LogRecord] = []
+        records: list[LogRecord] = []
         size = 0
-        while self._batches and len(found) < _AT_ONCE and size < _AT_ONCE_BYTES:
+        while self._batches and len(records) < _AT_ONCE and size < _AT_ONCE_BYTES:
             key, batch = self._batches[0]
             if isinstance(batch, Damaged):
                 await self._wait_at(key, batch)
             elif batch.first is not None:
-                found += self._readable(key.partition, batch.take(_AT_ONCE, None))
+                records += self._readable(key.partition, batch.take(_AT_ONCE, None))
                 size += batch.window_bytes
                 continue
             self._batches.popleft()
-        return found
+        return records
 
     async def read_unparsed(self, timeout_s: float) -> list[Unparsed]:
         """Return the next record batches as soon as there are any, about a MiB of them; none on time-out.
@@ -201,17 +201,17 @@ class LogReader:
 
         """
         await self._fetch(timeout_s)
-        found: list[Unparsed] = []
+        unparsed: list[Unparsed] = []
         size = 0
         while self._batches and size < _AT_ONCE_BYTES:
             key, batch = self._batches.popleft()
             if isinstance(batch, Damaged):
                 await self._wait_at(key, batch)
             else:
-                found.append(Unparsed(batch, partial(self._readable, key.partition)))
+                unparsed.append(Unparsed(batch, partial(self._readable, key.partition)))
                 size += batch.size
                 self.damaged = ""
-        return found
+        return unparsed
 
     async def _fetch(self, timeout_s: float) -> None:
         if not self._batches:

@@ -1,4 +1,4 @@
-"""When the oldest unanswered request of a partition was published, where no worker has the partition and can say so."""
+"""The age of a partition's oldest unanswered request, where no worker owns and reports it."""
 
 import contextlib
 from collections.abc import Iterable
@@ -23,15 +23,15 @@ async def oldest_ms(settings: Settings, lags: Iterable[Lag]) -> dict[int, int]:
     Partitions without one are left out, and those whose next record cannot be read, or not in two seconds.
     """
     wanted = {TopicPartition(settings.topics.requests, lag.partition): lag for lag in lags if lag.requests}
-    found: dict[int, int] = {}
+    times: dict[int, int] = {}
     if wanted:
-        # Whoever may see the lag may not read the requests, maybe: then their age is not known.
+        # A user who may see the lag may lack Read on the requests: then their age is not known.
         with contextlib.suppress(Doubt, StartError, KafkaError):
-            await bounded(_read(settings, wanted, found), _LEAST_S, "reading the oldest requests")
-    return found
+            await bounded(_read(settings, wanted, times), _LEAST_S, "reading the oldest requests")
+    return times
 
 
-async def _read(settings: Settings, wanted: dict[TopicPartition, Lag], found: dict[int, int]) -> None:
+async def _read(settings: Settings, wanted: dict[TopicPartition, Lag], times: dict[int, int]) -> None:
     consumer = consumer_of(
         KafkaClient(**connection(settings)),
         enable_auto_commit=False,
@@ -49,10 +49,10 @@ async def _read(settings: Settings, wanted: dict[TopicPartition, Lag], found: di
             consumer.seek(key, lag.committed)
         while left:
             for key, records in (await consumer.getmany(*left, timeout_ms=200, max_records=len(left))).items():
-                found[key.partition] = max(records[0].timestamp or 0, 0)
+                times[key.partition] = max(records[0].timestamp or 0, 0)
             # There may be nothing but transaction markers.
             left = {
-                key for key in left if key.partition not in found and await consumer.position(key) < wanted[key].end
+                key for key in left if key.partition not in times and await consumer.position(key) < wanted[key].end
             }
     finally:
         await end(consumer)

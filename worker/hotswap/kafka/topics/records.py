@@ -24,7 +24,7 @@ class Damaged(NamedTuple):
         return len(self.data)
 
     def skipped(self, why: str) -> "Skipped":
-        """Return what replaces it once a command skips it."""
+        """Return its replacement, for a command that skips it."""
         return Skipped(self, why)
 
 
@@ -155,14 +155,14 @@ class FetchedRequests(NamedTuple):
 
     def some(self, requests: Sequence[DeclinedRequest]) -> Sequence[Any]:
         """Parse some of the requests, in order of their offsets."""
-        found, parts, start = [], iter(self.parts), 0
+        records, parts, start = [], iter(self.parts), 0
         part = next(parts)
         for offset, begin, end in requests:
             while begin >= start + len(part.plain):
                 start += len(part.plain)
                 part = next(parts)
-            found.append(part.one(begin - start, end - start, offset))
-        return found
+            records.append(part.one(begin - start, end - start, offset))
+        return records
 
     def times(self) -> Iterator[tuple[int, int]]:
         """Yield times, milliseconds since the epoch, and how many requests each stands for."""

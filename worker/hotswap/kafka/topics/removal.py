@@ -31,14 +31,14 @@ class Remover(Admin):
             return [], ""
         if not await self._ask(sees_every_group(self._client), "asking what this user may do"):
             return [], "this user may not see all groups (grant Describe on the cluster)"
-        found = []
+        groups = []
         for group in await self.groups():
             try:
                 has_offsets = await self.has_offsets(group, topic)
             except (Denied, Doubt):
                 has_offsets = True
-            found += [group] if has_offsets else []
-        return found, ""
+            groups += [group] if has_offsets else []
+        return groups, ""
 
     async def delete_group(self, group: str) -> None:
         """Delete a group with its offsets, if there is one.

@@ -10,7 +10,7 @@ from aiokafka.admin import NewTopic
 from hotswap.settings import Topics
 
 COPIES: Final = 3
-"""What RELIABILITY.md asks for: with two of them in sync, nothing acknowledged is lost with a broker."""
+"""RELIABILITY.md's requirement: with two of them in sync, nothing acknowledged is lost with a broker."""
 
 DEFAULT_MESSAGE_BYTES: Final = 1_048_588
 """Kafka's default of max.message.bytes."""
@@ -26,7 +26,7 @@ class Placement:
 
 
 def new_topics(topics: Topics, partitions: int, copies: int) -> list[NewTopic]:
-    """Return the topics as they are made; with three copies, two must have a record before it is acknowledged."""
+    """Return the topics to create; with three copies, two must have a record before it is acknowledged."""
     safe = {"min.insync.replicas": "2"} if copies >= COPIES else {}
     # The status topic keeps the last record per key. The control topic keeps everything: the first command in log order
     # wins, and compaction, which keeps the last record of a key, would rewrite that history. Its timestamps are the
@@ -48,29 +48,29 @@ def new_topics(topics: Topics, partitions: int, copies: int) -> list[NewTopic]:
 def misfits(topics: Topics, count: Mapping[str, int]) -> list[str]:
     """Return a line for each existing topic whose number of partitions does not fit; 0: it does not exist."""
     several = [topic for topic in (topics.control, topics.status) if count.get(topic, 0) > 1]
-    asked = count.get(topics.requests, 0)
-    short = [topic for topic in (topics.predictions, topics.dead_letters) if 0 < count.get(topic, 0) < asked]
+    least = count.get(topics.requests, 0)
+    short = [topic for topic in (topics.predictions, topics.dead_letters) if 0 < count.get(topic, 0) < least]
     return [
         *(
             f"topic {topic} has {count[topic]} partitions and must have one: its records need one order"
             for topic in several
         ),
         *(
-            f"topic {topic} has {count[topic]} partitions, fewer than {topics.requests} with {asked}: each answer goes "
+            f"topic {topic} has {count[topic]} partitions, fewer than {topics.requests} with {least}: each answer goes "
             "to its request's partition, so add partitions"
             for topic in short
         ),
     ]
 
 
-def untimely(control: str, told: Mapping[str, str] | None) -> list[str]:
+def untimely(control: str, config: Mapping[str, str] | None) -> list[str]:
     """Return a line if publishers set the timestamps of the control topic, by which keys begin and end.
 
-    `told` are the topic's settings; None: they may not be read.
+    `config`: the topic's settings; None: they may not be read.
     """
-    if told is None:
+    if config is None:
         return [f"the settings of topic {control} may not be read: grant DescribeConfigs on it to this user"]
-    if told["message.timestamp.type"] == "LogAppendTime":
+    if config["message.timestamp.type"] == "LogAppendTime":
         return []
     change = f"--alter --entity-type topics --entity-name {control} --add-config message.timestamp.type=LogAppendTime"
     why = "has its publishers' timestamps, so a key that has ended could still sign"

@@ -1,4 +1,4 @@
-"""Record batches of a log that nobody has parsed: the records that somebody waits for are found by a header's value.
+"""Unparsed record batches of a log, whose awaited records are found by a header's value.
 
 A reader of a busy topic who waits for a few records in a thousand would otherwise pay for parsing all of them. Here, a
 batch is searched for the header as it is written on the wire (KIP-82), and only records that have it there are parsed.
@@ -22,7 +22,7 @@ Readable: TypeAlias = Callable[[Sequence[Any]], list[Any]]
 
 
 class Sought:
-    """Values of a header for which somebody waits."""
+    """Awaited values of a header."""
 
     def __init__(self, header: str, values: Iterable[str]) -> None:
         self.values = {value.encode() for value in values}
@@ -38,7 +38,7 @@ class Sought:
 
 
 class Unparsed:
-    """A record batch that was fetched; `readable` makes of its records what can be read."""
+    """A fetched record batch; `readable` converts its readable records."""
 
     def __init__(self, batch: RawBatch | LegacyBatch | Skipped, readable: Readable) -> None:
         self._batch = batch
@@ -53,13 +53,13 @@ class Unparsed:
         if self._piece is None and self._records is None:
             self._piece = self._batch.pass_on(self._batch.next) if isinstance(self._batch, RawBatch) else None
         if self._piece is not None:
-            return self._readable(_found(self._piece, sought))
+            return self._readable(_matches(self._piece, sought))
         if self._records is None:
             self._records = self._readable(_all(self._batch))
         return self._records
 
 
-def _found(piece: Piece, sought: Sought) -> Sequence[Any]:
+def _matches(piece: Piece, sought: Sought) -> Sequence[Any]:
     if not (places := sought.places(piece.plain)):
         return ()
     base = piece.of.base

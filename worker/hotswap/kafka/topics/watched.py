@@ -1,4 +1,4 @@
-"""What a worker sees of Kafka every few seconds: its rights, the topics, the backlog, and whether Kafka answers."""
+"""Periodic checks of Kafka: a worker's rights, the topics, the backlog, and Kafka's silence."""
 
 import asyncio
 import logging
@@ -23,15 +23,15 @@ class Rights:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.line = ""
-        """What was missing at the last look, in one line; empty: nothing."""
+        """The rights missing at the last check, in one line; empty: none."""
 
     async def check(self, admin: Admin) -> None:
-        """Look before the start. Raises StartError: something is missing; Doubt: Kafka does not tell in time."""
+        """Check before the start. Raises StartError if a right is missing, Doubt if Kafka does not answer in time."""
         if line := lacking(self._settings, await admin.missing_rights()):
             raise StartError(line)
 
     async def look(self, admin: Admin) -> None:
-        """Look again; where Kafka does not tell, what was seen before stays."""
+        """Check again; if Kafka does not answer, the last result stays."""
         try:
             missing = await admin.missing_rights()
         except Doubt:
@@ -49,14 +49,14 @@ class Rights:
 
 
 class KafkaMonitor:
-    """What this worker saw at its last look, which goes on whether it owns a partition and can score, or not."""
+    """The results of the last check, made whether or not this worker owns a partition and can score."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._heard: float | None = None
         self.rights = Rights(settings)
         self.topic_faults: list[str] = []
-        """What is wrong with the deployment's topics."""
+        """The faults of the deployment's topics."""
 
     @property
     def silent_s(self) -> float:
@@ -70,7 +70,7 @@ class KafkaMonitor:
         return f"Kafka at {self._settings.kafka} has not answered for {silent:.0f} s" if silent > AWAY_S else ""
 
     async def watch(self, admin: Admin, every_s: float) -> None:
-        """Look again and again, until cancelled."""
+        """Check periodically, until cancelled."""
         deployment = self._settings.deployment
         self._heard = monotonic()
         metrics.KAFKA_SILENT.labels(deployment).set_function(lambda: self.silent_s)

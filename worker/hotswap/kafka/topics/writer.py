@@ -48,7 +48,7 @@ class Written(NamedTuple):
 class LogWriter:
     """Appends records outside transactions, each acknowledged by every in-sync replica.
 
-    Each partition has a producer of its own: where one has failed or is in doubt, nothing else is.
+    Each partition has its own producer: the failure or doubt of one does not affect the others.
     """
 
     def __init__(self, settings: Settings, brokers: Brokers | None = None) -> None:
@@ -122,7 +122,7 @@ class LogWriter:
         return sent
 
     async def acknowledged(self, topic: str, sent: Sequence[Sent]) -> list[Written]:
-        """Await the acknowledgements of what `send_many` returned.
+        """Await the acknowledgements of the records of `send_many`.
 
         Raises:
             Doubt: which of them were written is not known; Denied: this user may not write there.
@@ -189,7 +189,7 @@ class LogWriter:
         return shares
 
     async def stop(self) -> None:
-        """Send what is pending, within two seconds, and close the connections."""
+        """Send pending records, within two seconds, and close the connections."""
         producers = self._producers.values()
         with contextlib.suppress(Exception):
             async with asyncio.timeout(_FLUSH_S):

@@ -1,1 +1,1 @@
-"""Transactions of our own: who sends them, in which states, and what each answer of a broker means for them."""
+"""Hotswap's own transactions: their producers, states, and the meaning of brokers' answers."""

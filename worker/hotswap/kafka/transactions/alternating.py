@@ -3,9 +3,9 @@
 A broker lets the next transaction of an id begin once the markers of the last one are written. Asked earlier, it tries
 again by itself only after 20 ms (`add.partitions.to.txn.retry.backoff.ms`), ten times as long as the markers take.
 
-Whoever opens a partition has both of its ids, and so fences and waits for whoever had it. A worker of 0.2 knows the
-first id only, and reads offsets that may be pending under the other: while one may be in the group, the first alone is
-used.
+The owner that opens a partition has both of its ids, and so fences and waits for the last owner. A worker of 0.2 knows
+the first id only, and reads offsets that may be pending under the other: while one may be in the group, the first alone
+is used.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ class Alternating:
         return cls([Producer(brokers, name, group) for name in transactional_ids(settings, partition)], group)
 
     async def init(self) -> None:
-        """Fence whoever has had the ids; see Producer.init."""
+        """Fence the earlier owners of the ids; see Producer.init."""
         await asyncio.gather(*(producer.init() for producer in self.producers))
 
     def take_turns(self) -> None:

@@ -1,4 +1,4 @@
-"""Looks for open transactions of partitions and who holds them, and ends one past its coordinator (KIP-664)."""
+"""The open transactions of partitions and their holders; ends one past its coordinator (KIP-664)."""
 
 import asyncio
 import uuid
@@ -40,7 +40,7 @@ class Open(NamedTuple):
 
 
 class Holder(NamedTuple):
-    """What a coordinator knows of a producer."""
+    """A producer, as its coordinator knows it."""
 
     transactional_id: str
     state: str
@@ -51,24 +51,24 @@ class Holder(NamedTuple):
 
 
 class OpenTransactions(NamedTuple):
-    """The open transactions of some partitions, and who holds them."""
+    """The open transactions of some partitions, and their holders."""
 
     open: tuple[Open, ...] = ()
     holders: Mapping[int, Holder] = {}
-    """Producer id -> what its coordinator knows."""
+    """Producer id -> holder."""
     unread: frozenset[str] = frozenset()
-    """The topics that this user may not read, so that nothing is known of them."""
+    """The topics that this user may not read, whose transactions are unknown."""
     unseen: str = ""
     """Why a coordinator may know a producer that has no holder here; empty: it cannot."""
 
 
 async def look(settings: Settings, brokers: Brokers, partitions: Iterable[Partition]) -> OpenTransactions:
-    """Return what the partitions, each of which must exist, have open. Raises Doubt: no answer in time."""
+    """Return the open transactions of partitions, which must exist. Raises Doubt if no answer comes in time."""
     return await bounded(_look(brokers, partitions), settings.call_timeout_s, "looking for open transactions")
 
 
 async def fence(settings: Settings, brokers: Brokers, transactional_id: str) -> None:
-    """Have a coordinator abort what is open under an id, and shut out its producer.
+    """Have a coordinator abort an id's open transaction, and fence its producer.
 
     Raises:
         Doubt: no answer in time.
@@ -80,7 +80,7 @@ async def fence(settings: Settings, brokers: Brokers, transactional_id: str) -> 
 
 
 async def write_abort_marker(settings: Settings, brokers: Brokers, one: Open) -> None:
-    """End a transaction in its partition, whatever a coordinator knows of it.
+    """End a transaction in its partition, regardless of its coordinator.
 
     Raises:
         Doubt: no answer in time, or the leader refuses, as for a producer that has a higher epoch by now.
@@ -98,29 +98,29 @@ async def write_abort_marker(settings: Settings, brokers: Brokers, one: Open) ->
 
 
 async def _look(brokers: Brokers, partitions: Iterable[Partition]) -> OpenTransactions:
-    found, unread = await _described(brokers, partitions)
-    if not found:
+    transactions, unread = await _described(brokers, partitions)
+    if not transactions:
         return OpenTransactions(unread=unread)
-    holders, unseen = await _holders(brokers, {one.producer_id for one in found})
-    return OpenTransactions(tuple(sorted(found)), holders, unread, unseen)
+    holders, unseen = await _holders(brokers, {one.producer_id for one in transactions})
+    return OpenTransactions(tuple(sorted(transactions)), holders, unread, unseen)
 
 
 async def _described(brokers: Brokers, partitions: Iterable[Partition]) -> tuple[list[Open], frozenset[str]]:
-    """Return what is open, and the topics that may not be read."""
+    """Return the open transactions, and the topics that may not be read."""
     of_node: defaultdict[int, defaultdict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for topic, number in partitions:
         of_node[await brokers.leader(TopicPartition(topic, number))][topic].append(number)
-    asked = [(node, DescribeProducers(_by_topic(topics), {})) for node, topics in of_node.items()]
-    found, unread = [], set()
-    for answer in await asyncio.gather(*(brokers.ask(node, request) for node, request in asked)):
+    requests = [(node, DescribeProducers(_by_topic(topics), {})) for node, topics in of_node.items()]
+    transactions, unread = [], set()
+    for answer in await asyncio.gather(*(brokers.ask(node, request) for node, request in requests)):
         for topic, described, _ in answer.topics:
             for number, code, _, producers, _ in described:
                 if code == _TOPIC_DENIED:
                     unread.add(topic)
                 elif code:
                     raise for_code(code)(f"{topic}-{number}")
-                found += [Open(topic, number, *_facts(each)) for each in producers or () if each[-2] >= 0]
-    return found, frozenset(unread)
+                transactions += [Open(topic, number, *_facts(each)) for each in producers or () if each[-2] >= 0]
+    return transactions, frozenset(unread)
 
 
 def _facts(producer: tuple[Any, ...]) -> tuple[int, int, int, int, int]:
@@ -129,12 +129,12 @@ def _facts(producer: tuple[Any, ...]) -> tuple[int, int, int, int, int]:
 
 
 async def _holders(brokers: Brokers, producers: Collection[int]) -> tuple[dict[int, Holder], str]:
-    """Return what the coordinators know of producers, and why there may be more."""
+    """Return the holders among producers, and the reason why there may be more."""
     nodes = brokers.nodes()
     unseen = await _sees_all(brokers)
-    told = await asyncio.gather(*(_coordinated(brokers, node, producers) for node in nodes))
+    answers = await asyncio.gather(*(_coordinated(brokers, node, producers) for node in nodes))
     holders: dict[int, Holder] = {}
-    for node, answer in zip(nodes, told, strict=True):
+    for node, answer in zip(nodes, answers, strict=True):
         if isinstance(answer, str):
             unseen = unseen or f"broker {node} does not say which transactions it coordinates ({answer})"
         else:
@@ -143,7 +143,7 @@ async def _holders(brokers: Brokers, producers: Collection[int]) -> tuple[dict[i
 
 
 async def _coordinated(brokers: Brokers, node: int, producers: Collection[int]) -> dict[int, Holder] | str:
-    """Return what one node coordinates of producers, or why it does not say."""
+    """Return the holders that one node coordinates, or the reason for no answer."""
     try:
         answer = await brokers.ask(node, ListTransactions([], list(producers), {}))
         if answer.error:
@@ -162,7 +162,7 @@ async def _coordinated(brokers: Brokers, node: int, producers: Collection[int]) 
 
 
 async def _sees_all(brokers: Brokers) -> str:
-    """Return why a list of transactions may leave some out: it has those only that this user may describe."""
+    """Return the reason why a list of transactions may be incomplete: it has only those that this user may describe."""
     answer = await brokers.ask(await brokers.any(), DescribeTransactions([uuid.uuid4().hex], {}))
     if any(code == _ID_DENIED for code, *_ in answer.transactions):
         return "this user may not describe every transactional id (grant Describe of transactional id *)"

@@ -48,7 +48,7 @@ _FIRST_PAUSE_S: Final = 0.001
 _LONGEST_PAUSE_S: Final = 0.1
 _REJOINING_S: Final = 0.005
 _OFFSET: Final = 2
-"""Where the answer to a Produce has the offset of the batch, after the partition and the error code."""
+"""Index of the batch's offset in the answer to a Produce, after the partition and the error code."""
 
 
 class Member(NamedTuple):
@@ -72,11 +72,11 @@ class Group(Protocol):
 
     @property
     def member(self) -> Member | None:
-        """Who we are in it; None while we are no member. With a default member, nobody checks."""
+        """Our membership; None while we have none. A default member is not checked."""
 
 
 class Nobody(NamedTuple):
-    """A group in whose name nobody checks who we are."""
+    """A group without membership checks."""
 
     name: str
     knows_both_ids: bool = True
@@ -128,7 +128,7 @@ class Producer:
         self._adding = asyncio.Lock()
 
     async def init(self) -> None:
-        """Have an id and an epoch; what is open under the transactional id is ended before, and its producer fenced."""
+        """Get an id and an epoch, after the transactional id's open transaction is ended and its producer fenced."""
         request = InitProducerId(self._name, _TIMEOUT_MS, -1, -1, {})
         where = self._coordinator if self._name else self._brokers.any
         answer = await self._insist(Call.INIT, where, request, _error)
@@ -196,7 +196,7 @@ class Producer:
         self._move(ProducerState.READY)
 
     async def discard(self) -> None:
-        """Send nothing any more; what is on its way will be fenced by the successor. Never raises."""
+        """Stop sending; the successor fences requests on their way. Never raises."""
         self._state = ProducerState.DISCARDED
         for sent in self._last.values():
             sent.cancel()
@@ -247,7 +247,7 @@ class Producer:
         return member
 
     async def _insist(self, call: Call, where: _Where, request: Message, error_of: Callable[[Any], int]) -> Any:
-        """Send a request until it is carried out, and return the answer; None: we are another member of the group."""
+        """Send a request until it is carried out, and return the answer; None: our membership has changed."""
         pause_s, is_stale = _FIRST_PAUSE_S, False
         while True:
             outcome, answer = await self._ask(call, partial(where, is_stale=is_stale), request, error_of)
@@ -264,7 +264,7 @@ class Producer:
     async def _ask(
         self, call: Call, where: _Where, request: Message, error_of: Callable[[Any], int]
     ) -> tuple[Reaction, Any]:
-        """Send a request once; return what that means, and the answer or the error."""
+        """Send a request once; return the reaction, and the answer or the error."""
         try:
             node = await where()
         except KafkaError as error:
@@ -282,11 +282,11 @@ def _error(answer: Any) -> int:
 
 
 def _error_at(key: TopicPartition, answer: Any) -> int:
-    """Return the error code of a partition, the only one that was asked about."""
+    """Return the error code of the only partition of a request."""
     return int(_at(key, answer)[1])
 
 
 def _at(key: TopicPartition, answer: Any) -> Any:
-    ((_, (told, *_), *_), *_) = answer.topics
-    assert told[0] == key.partition
-    return told
+    ((_, (response, *_), *_), *_) = answer.topics
+    assert response[0] == key.partition
+    return response

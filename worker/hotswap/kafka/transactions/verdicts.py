@@ -1,7 +1,7 @@
-"""Decides what an answer of a broker means for a request of a transaction: purely, by the codes of Kafka's protocol.
+"""The meaning of a broker's answer for a request of a transaction: a pure function of Kafka's error codes.
 
-The codes are those of org.apache.kafka.common.protocol.Errors; which of them leaves a request undone is told by KIP-98
-and KIP-890, and by what Java's client retries.
+The codes are those of org.apache.kafka.common.protocol.Errors; KIP-98, KIP-890 and the retries of Java's client
+show which of them leave a request undone.
 """
 
 from enum import Enum, auto
@@ -28,7 +28,7 @@ class Call(Enum):
 
 
 class Reaction(Enum):
-    """What follows from an answer."""
+    """The reaction to an answer."""
 
     DONE = "it was carried out"
     AGAIN = "nothing has changed: ask again"
@@ -69,7 +69,7 @@ _ELSEWHERE: Final = dict.fromkeys(Call, _MOVED) | {Call.PRODUCE: _LEADERLESS}
 
 
 def verdict(call: Call, code: int) -> Reaction:
-    """Return what an error code (0: none) in an answer to a request means."""
+    """Return the reaction to an error code (0: none) in an answer to a request."""
     if not code or (call is Call.PRODUCE and code == _APPENDED):
         return Reaction.DONE
     if code in _AGAIN[call]:
@@ -82,12 +82,12 @@ def verdict(call: Call, code: int) -> Reaction:
 
 
 def unsent(error: KafkaError) -> Reaction:
-    """Return what it means that nobody could be found to send a request to."""
+    """Return the reaction if no node was found to send a request to."""
     return Reaction.FAILED if isinstance(error, _DENIALS) else Reaction.ELSEWHERE
 
 
 def unanswered(call: Call, error: KafkaError) -> Reaction:
-    """Return what it means that a request could not be sent, or has no answer.
+    """Return the reaction if a request could not be sent, or has no answer.
 
     What ends a transaction, or its offset, is not sent twice: in version 1 the network could deliver the first copy
     within the next transaction, and Kafka would commit the offset of that one before its answers are written.

@@ -1,4 +1,4 @@
-"""The brokers, for those who write answers: a few connections to each, shared by all partitions of a worker.
+"""The brokers, for writing answers: a few connections to each, shared by all partitions of a worker.
 
 A broker answers one request of a connection after the other, so a request goes where the fewest are on their way. One
 without an answer in time takes its connection with it, and those behind it there, whose fate cannot be known either.
@@ -39,7 +39,7 @@ _NOT_YET: Final = frozenset({14, 15})
 
 
 class CoordinatorKind(IntEnum):
-    """What a broker coordinates."""
+    """The kinds of names that a broker coordinates."""
 
     GROUP = 0
     TRANSACTIONS = 1
@@ -53,7 +53,7 @@ class Coordinated(NamedTuple):
 
 
 class Brokers:
-    """A client of the cluster: who leads and coordinates what, and requests to them."""
+    """A client of the cluster: leaders, coordinators, and requests to them."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -64,17 +64,17 @@ class Brokers:
         self._looks = Together(self._look)
         self._looking: asyncio.Task[None] | None = None
         self.transaction_version = 1
-        """What the cluster has agreed upon: 2 where each transaction ends with its epoch (KIP-890), else 1."""
+        """The cluster's version of transactions: 2 where each one ends with its epoch (KIP-890), else 1."""
 
     @classmethod
     @asynccontextmanager
     async def connect(cls, settings: Settings) -> AsyncIterator[Self]:
         """Provide a started client for a with-block; see `start`."""
-        made = cls(settings)
+        brokers = cls(settings)
         try:
-            yield await made.start()
+            yield await brokers.start()
         finally:
-            await made.stop()
+            await brokers.stop()
 
     @property
     def _known(self) -> KafkaClient:
@@ -131,7 +131,7 @@ class Brokers:
         """
         if is_stale:
             await self._known.force_metadata_update()
-        return await self._told(key.topic, lambda: _node(self._known.cluster.leader_for_partition(key)))
+        return await self._from_metadata(key.topic, lambda: _node(self._known.cluster.leader_for_partition(key)))
 
     async def partitions(self, topic: str) -> tuple[list[int], list[int]]:
         """Return the partitions of a topic, and those that have a leader; a topic without any is waited for.
@@ -141,16 +141,16 @@ class Brokers:
 
         """
         cluster = self._known.cluster
-        numbers = await self._told(topic, lambda: cluster.partitions_for_topic(topic) or None)
+        numbers = await self._from_metadata(topic, lambda: cluster.partitions_for_topic(topic) or None)
         return sorted(numbers), sorted(cluster.available_partitions_for_topic(topic) or numbers)
 
-    async def _told(self, topic: str, read: Callable[[], T | None]) -> T:
-        """Return what is read of the metadata of a topic, as soon as they tell it."""
+    async def _from_metadata(self, topic: str, read: Callable[[], T | None]) -> T:
+        """Read a value from the metadata of a topic, as soon as it has one."""
         is_asked = False
         while True:
             is_hidden = topic in self._known.cluster.unauthorized_topics
-            if not is_hidden and (found := read()) is not None:
-                return found
+            if not is_hidden and (value := read()) is not None:
+                return value
             if is_hidden and is_asked:
                 raise TopicAuthorizationFailedError(topic)
             if is_asked:
@@ -170,9 +170,9 @@ class Brokers:
         if is_stale:
             self._coordinators.pop(of, None)
         while (node := self._coordinators.get(of)) is None:
-            code, found = await self._finding.ask(of)
+            code, coordinator = await self._finding.ask(of)
             if not code:
-                self._coordinators[of] = found
+                self._coordinators[of] = coordinator
             elif code in _NOT_YET:
                 await asyncio.sleep(_AGAIN_S)
             else:
@@ -194,16 +194,16 @@ class Brokers:
         return await asyncio.shield(sent)
 
     async def look(self) -> None:
-        """Ask which version of transactions the cluster has agreed upon; those who ask at a time ask once."""
+        """Query the cluster's version of transactions; concurrent calls share a request."""
         await self._looks.ask(None)
 
-    async def _look(self, asked: AbstractSet[None]) -> Mapping[None, None]:
+    async def _look(self, keys: AbstractSet[None]) -> Mapping[None, None]:
         answer = await self.ask(await self.any(), Features("hotswap", "1", {}))
         before = self.transaction_version
         self.transaction_version = 2 if finalized(answer).get("transaction.version", 0) >= 2 else 1  # noqa: PLR2004
         if before != self.transaction_version:
             log.info("kafka.transactions", extra={"version": self.transaction_version})
-        return dict.fromkeys(asked)
+        return dict.fromkeys(keys)
 
     async def _look_now_and_then(self) -> None:
         while True:
@@ -213,17 +213,17 @@ class Brokers:
             except (KafkaError, OSError) as error:  # what was seen before stays
                 log.debug("kafka.not_seen", extra={"why": repr(error)})
 
-    async def _find(self, asked: AbstractSet[Coordinated]) -> Mapping[Coordinated, tuple[int, int]]:
+    async def _find(self, keys: AbstractSet[Coordinated]) -> Mapping[Coordinated, tuple[int, int]]:
         """Return an error code (0: none) and the node of each."""
-        found: dict[Coordinated, tuple[int, int]] = {}
+        nodes: dict[Coordinated, tuple[int, int]] = {}
         names = defaultdict(list)
-        for of in asked:
+        for of in keys:
             names[of.kind].append(of.name)
         for kind, listed in names.items():
             answer = await self.ask(await self.any(), FindCoordinators(kind, listed, {}))
             for name, node, _, _, code, *_ in answer.coordinators:
-                found[Coordinated(kind, name)] = code, node
-        return found
+                nodes[Coordinated(kind, name)] = code, node
+        return nodes
 
     def nodes(self) -> list[int]:
         """Return all that are known."""

@@ -1,4 +1,4 @@
-"""The requests about transactions that hang (KIP-664), as messages.py has those that a transaction is made of."""
+"""The requests about hanging transactions (KIP-664); messages.py has those of a transaction."""
 
 from aiokafka.protocol.types import Boolean, CompactArray, Int16, Int32, Int64, Schema
 
@@ -8,7 +8,7 @@ _PARTITIONS_BY_TOPIC = list_of(("topic", TEXT), ("partitions", CompactArray(Int3
 
 
 class DescribeProducers(Message):
-    """Who writes to partitions of which a node is the leader, and since which offset in an open transaction."""
+    """The producers of partitions that a node leads, and the start offsets of their open transactions."""
 
     API_KEY, API_VERSION, OLDEST = 61, 0, 0
     SCHEMA = Schema(("topics", _PARTITIONS_BY_TOPIC), TAGS)
@@ -58,7 +58,7 @@ class ListTransactions(Message):
 
 
 class DescribeTransactions(Message):
-    """What a coordinator knows of transactional ids."""
+    """Transactional ids, as their coordinator knows them."""
 
     API_KEY, API_VERSION, OLDEST = 65, 0, 0
     SCHEMA = Schema(("transactional_ids", CompactArray(TEXT)), TAGS)

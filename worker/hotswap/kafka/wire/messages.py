@@ -1,4 +1,4 @@
-"""The requests that a transaction is made of, in versions that aiokafka lacks, and those that tell of transactions.
+"""The requests of a transaction, in versions that aiokafka lacks, and those that describe transactions.
 
 As Kafka's message definitions have them (clients/src/main/resources/common/message), in terms of aiokafka's types: its
 clients send them as they send their own. All are flexible (KIP-482), so each structure ends with tagged fields.
@@ -82,7 +82,7 @@ class FindCoordinators(Message):
 
 
 class InitProducerId(Message):
-    """Give a producer its id and epoch; with a transactional id, after what is open under it has ended."""
+    """Get a producer's id and epoch; with a transactional id, after its open transaction has ended."""
 
     API_KEY, API_VERSION, OLDEST = 22, 5, 3
     SCHEMA = Schema(("transactional_id", TEXT), ("timeout_ms", Int32), ("producer_id", Int64), ("epoch", Int16), TAGS)
@@ -180,7 +180,7 @@ class CommitOffsetInTransaction(CommitOffset):
 
 
 class EndTransaction(Message):
-    """Commit or abort what is open under a transactional id."""
+    """Commit or abort the open transaction of a transactional id."""
 
     API_KEY, API_VERSION, OLDEST = 26, 4, 3
     SCHEMA = Schema(*_WHO, ("is_commit", Boolean), TAGS)
@@ -196,7 +196,7 @@ class EndTransactionAndEpoch(Message):
 
 
 class Features(Message):
-    """What the cluster's brokers have agreed upon (KIP-584): a request for the versions that a broker has."""
+    """The cluster's finalized features (KIP-584): a request for the API versions of a broker."""
 
     API_KEY, API_VERSION, OLDEST = 18, 4, 3
     SCHEMA = Schema(("software", TEXT), ("version", TEXT), TAGS)
@@ -215,8 +215,8 @@ FINALIZED = list_of(("name", TEXT), ("high", Int16), ("low", Int16))
 
 def finalized(answer: Any) -> dict[str, int]:
     """Return the features that a cluster has, with their levels, of the answer to `Features`."""
-    told = answer.tags.get(_FINALIZED_AT)
-    return {name: high for name, high, *_ in FINALIZED.decode(BytesIO(told))} if told else {}
+    features = answer.tags.get(_FINALIZED_AT)
+    return {name: high for name, high, *_ in FINALIZED.decode(BytesIO(features))} if features else {}
 
 
 def one(topic: str, partition: int, *fields: Any) -> list[Any]:
