@@ -304,20 +304,16 @@ class Control:
             *([skipped] if unreadable else []),
             *([self.fold.guard.warning] if self.fold.guard.warning else []),
             *([f"{damaged}: no further commands are read"] if damaged else []),
-            *self._told_of_partitions(),
+            *self._warned_partitions(),
             *HostProcess.warnings(),
             *self._machine.faults,
             *([self._store_fault] if self._store_fault else []),
         ]
 
-    def _told_of_partitions(self) -> list[str]:
-        warnings = [f"partition {number}: {text}" for number, text in sorted(self.partition_warnings.items())]
-        more = len(warnings) - _MOST_PARTITIONS
-        return (
-            warnings
-            if more <= 0
-            else [*warnings[:_MOST_PARTITIONS], f"{more} more partitions have warnings: see its log"]
-        )
+    def _warned_partitions(self) -> list[str]:
+        lines = [f"partition {number}: {text}" for number, text in sorted(self.partition_warnings.items())]
+        more = len(lines) - _MOST_PARTITIONS
+        return lines if more <= 0 else [*lines[:_MOST_PARTITIONS], f"{more} more partitions have warnings: see its log"]
 
     def _enqueue_worker_status(self, status: wire.WorkerStatus) -> None:
         key = f"{self._settings.deployment}/{self._settings.worker_id}"

@@ -93,7 +93,7 @@ class StartError(HotswapError):
 
 
 class TooOld(StartError):
-    """Stop, and upgrade the program that raises it: the control log has a command that needs a later version of its contract."""
+    """Stop, and upgrade the program that raises it: a command of the control log requires a later version."""
 
 
 class Unreachable(StartError):

@@ -26,7 +26,7 @@ _LEAST_JAVA: Final = "17"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """The content of a package. `model` is a file or folder; `samples` a CSV with the proto's names as header, or empty."""
+    """The content of a package. `model`: a file or folder; `samples`: a CSV with the proto's names as header."""
 
     name: str
     version: str

@@ -130,7 +130,7 @@ def _make_plan(message: type[Message], header: tuple[str, ...], columns: Columns
 
 
 def _columns(row: Any) -> Iterator[str]:
-    """Yield the names that a header may have for a row: its fields, and those of the messages in it, which have a dot."""
+    """Yield the names that a header may have for a row: its fields, and those of its messages, with a dot."""
     for part in row.fields:
         inner = part.message_type.fields if part.message_type else ()
         yield from (f"{part.name}.{of.name}" for of in inner)
