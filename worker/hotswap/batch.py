@@ -41,7 +41,7 @@ class Format(StrEnum):
 
 
 class Ask(NamedTuple):
-    """What a request asks for: the operation, the format of its value, and the format of its answer."""
+    """The options of a request: operation, format of its value, format of its answer."""
 
     operation: str
     content: Format = Format.PROTOBUF
@@ -152,7 +152,7 @@ class Limits(NamedTuple):
 
 
 class Stamp(NamedTuple):
-    """What the next record batch of answers must bear to be accepted, as Kafka's producer protocol has it (KIP-98)."""
+    """The producer fields of the next record batch of answers (Kafka's producer protocol, KIP-98)."""
 
     producer_id: int
     producer_epoch: int
@@ -163,7 +163,7 @@ class Stamp(NamedTuple):
 
 
 class Envelope(NamedTuple):
-    """How the answers of a generation to a partition are addressed and bounded, whatever the batch."""
+    """The addressing and bounds of a generation's answers to a partition, the same for every batch."""
 
     generation: Headers
     operation: Headers
@@ -249,7 +249,7 @@ Predictions: TypeAlias = Sequence[Record] | Sequence[RecordBatch] | Alike
 
 
 class BatchAnswers(NamedTuple):
-    """What a batch writes."""
+    """The records that a batch writes."""
 
     predictions: Predictions
     dead_letters: Sequence[Record]

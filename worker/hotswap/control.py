@@ -148,7 +148,7 @@ class Control:
         self._publish_verdict(verdict, report.phases, paths)
 
     async def status(self, staging: Staging, states: Mapping[int, PartitionState], admin: Admin) -> None:
-        """Publish what this worker serves and its lag, and set the corresponding gauges."""
+        """Publish this worker's generation and lag, and set the corresponding gauges."""
         ends: Mapping[int, int] = {}
         with contextlib.suppress(Doubt):
             ends = (
@@ -286,7 +286,7 @@ class Control:
             paths=staging.paths(newest) if newest else {},
             warnings=self._warnings(),
             machine={
-                **self._machine.told,
+                **self._machine.facts,
                 "compression": self._settings.compression,
                 "transactions": self.transactions(),
                 "sandbox": f"{self._settings.sandbox} ({HostProcess.layers()})",
@@ -304,16 +304,16 @@ class Control:
             *([skipped] if unreadable else []),
             *([self.fold.guard.warning] if self.fold.guard.warning else []),
             *([f"{damaged}: no further commands are read"] if damaged else []),
-            *self._told_of_partitions(),
+            *self._warned_partitions(),
             *HostProcess.warnings(),
             *self._machine.faults,
             *([self._store_fault] if self._store_fault else []),
         ]
 
-    def _told_of_partitions(self) -> list[str]:
-        told = [f"partition {number}: {text}" for number, text in sorted(self.partition_warnings.items())]
-        more = len(told) - _MOST_PARTITIONS
-        return told if more <= 0 else [*told[:_MOST_PARTITIONS], f"{more} more partitions have warnings: see its log"]
+    def _warned_partitions(self) -> list[str]:
+        lines = [f"partition {number}: {text}" for number, text in sorted(self.partition_warnings.items())]
+        more = len(lines) - _MOST_PARTITIONS
+        return lines if more <= 0 else [*lines[:_MOST_PARTITIONS], f"{more} more partitions have warnings: see its log"]
 
     def _enqueue_worker_status(self, status: wire.WorkerStatus) -> None:
         key = f"{self._settings.deployment}/{self._settings.worker_id}"

@@ -1,4 +1,4 @@
-"""Errors classified by what the caller does next; each docstring begins with that action, then says why."""
+"""Errors classified by the caller's next action; each docstring begins with that action, then says why."""
 
 from enum import StrEnum
 from typing import Final
@@ -85,7 +85,7 @@ class SwapCode(StrEnum):
 
 
 class HotswapError(Exception):
-    """Base class of all Hotswap errors; its text, for a person, says what is wrong, where, and what to do."""
+    """Base class of all Hotswap errors; its text, for a person, has the fault, its place and the remedy."""
 
 
 class StartError(HotswapError):
@@ -93,7 +93,7 @@ class StartError(HotswapError):
 
 
 class TooOld(StartError):
-    """Stop, and upgrade what raises it: the control log has a command that needs a later version of its contract."""
+    """Stop, and upgrade the program that raises it: a command of the control log requires a later version."""
 
 
 class Unreachable(StartError):
@@ -153,7 +153,7 @@ class ModelError(HotswapError):
 
 
 def what_to_do(message: str) -> tuple[str, str]:
-    """Split a message at the colon before what to do; one in parentheses is in what somebody else has said."""
+    """Split a message at the colon before its advice; a colon in parentheses belongs to a quoted message."""
     depth = 0
     for at, char in enumerate(message):
         depth += (char == "(") - (char == ")")

@@ -305,7 +305,7 @@ _counted: set[tuple[str, int]] = set()
 def count_answers(
     deployment: str, generation: int, outcomes: tuple[int, int], latencies: Iterable[tuple[float, int]]
 ) -> None:
-    """Count what a generation has committed: how many are answered and how many refused, and their latencies."""
+    """Count a generation's committed answers and refusals, with their latencies."""
     _counted.add((deployment, generation))
     for outcome, count in zip(("answered", "refused"), outcomes, strict=True):
         GENERATION_REQUESTS.labels(deployment, str(generation), outcome).inc(count)

@@ -9,12 +9,12 @@ _UNITS_S = {"years": 31_557_600, "days": 86_400, "h": 3_600, "min": 60, "s": 1}
 
 
 def printable(text: str) -> str:
-    r"""Escape what is not printable in a line of text (ESC as `\x1b`): controls, bidi marks, lone surrogates."""
+    r"""Escape unprintable characters in a line of text (ESC as `\x1b`): controls, bidi marks, lone surrogates."""
     return text if text.isprintable() else "".join(map(_escaped, text))
 
 
 def printable_json(text: str) -> str:
-    """Escape a line of JSON without changing its values: only its strings can hold what is not printable."""
+    """Escape a line of JSON without changing its values: only its strings can hold unprintable characters."""
     return text if text.isprintable() else "".join(map(_escaped_as_json, text))
 
 
@@ -62,10 +62,10 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def numbers(given: Iterable[int]) -> str:
+def numbers(values: Iterable[int]) -> str:
     """Write numbers shortly: `0-3, 7`."""
     runs: list[list[int]] = []
-    for number in sorted(given):
+    for number in sorted(values):
         if runs and number == runs[-1][-1] + 1:
             runs[-1].append(number)
         else:
@@ -75,5 +75,5 @@ def numbers(given: Iterable[int]) -> str:
 
 def duration(seconds: float) -> str:
     """Write a duration in the largest unit of which it has two: `345 ms`, `35 s`, `12 min`, `3 h`, `7 years`."""
-    found = next(((unit, size) for unit, size in _UNITS_S.items() if seconds >= 2 * size), ("ms", 0.001))
-    return f"{seconds / found[1]:.0f} {found[0]}"
+    unit, size = next(((unit, size) for unit, size in _UNITS_S.items() if seconds >= 2 * size), ("ms", 0.001))
+    return f"{seconds / size:.0f} {unit}"

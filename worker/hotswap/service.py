@@ -158,7 +158,7 @@ class Worker:
         return self._control.fold.guard.pending
 
     async def _check_kafka(self) -> int:
-        """Check the rights and the topics, keep what they allow, and return the number of partitions."""
+        """Check and keep the rights, check the topics, and return the number of partitions."""
         await self._control.watched.rights.check(self._admin)
         partitions = await self._admin.check_topics()
         self._largest_request = (await self._admin.limits()).dead_letter

@@ -38,7 +38,7 @@ _HOSTS_AT_MOST = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What staging needs from the rest of the worker."""
+    """The parts of the worker that staging needs."""
 
     partitions: int
     states: Callable[[], Mapping[int, PartitionState]]
@@ -131,7 +131,7 @@ class Staging:
         return self._agenda.progress.is_overtaken(partition, position, number)
 
     def serving(self, number: int) -> Serving:
-        """Return what scores a generation that `choose` returned."""
+        """Return the hosts of a generation that `choose` returned."""
         return self._loaded[number].serving
 
     def paths(self, number: int) -> Mapping[str, str]:
@@ -181,8 +181,10 @@ class Staging:
             match action:
                 case Report(swap):
                     loaded = self._loaded.get(swap.number)
-                    told = loaded and loaded.description
-                    self._around.report(replace(action, reads=told.reads, fields=told.fields) if told else action)
+                    description = loaded and loaded.description
+                    self._around.report(
+                        replace(action, reads=description.reads, fields=description.fields) if description else action
+                    )
                 case Stage(swap):
                     self._task = asyncio.create_task(self._stage(swap), name=f"stage-{swap.number}")
                 case Cancel():

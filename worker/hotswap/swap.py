@@ -73,7 +73,7 @@ class TrustCommand:
 
 @dataclass(frozen=True, slots=True)
 class LaterCommand:
-    """A command that needs a later version of the contract than this one: only what is the same in each is known."""
+    """A command that needs a later version of the contract than this one: only the common fields are known."""
 
     command_id: str
     least_version: int
@@ -101,7 +101,7 @@ def highest(newest: int) -> int:
 
 
 def out_of_reach(number: int, newest: int) -> str:
-    """Return why a generation cannot have this number after `newest`, and what to do; empty if it can."""
+    """Return why a generation cannot have this number after `newest`, with advice; empty if it can."""
     if number <= highest(newest):
         return ""
     if newest >= MOST:

@@ -33,7 +33,7 @@ _FOREIGN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, 
 def unpack(
     packed: BinaryIO, folder: Path, *, name: str, max_bytes: int, is_stopped: Callable[[], bool] = lambda: False
 ) -> None:
-    """Unpack into a new folder, writing at most `max_bytes`, whatever the zip's headers say.
+    """Unpack into a new folder, writing at most `max_bytes` even if the zip's headers lie.
 
     Raises SwapError (ARTIFACT_INVALID): not a zip, damaged, names that leave the folder, links, too large.
     """
@@ -57,7 +57,7 @@ def unpack(
 
 
 def find_change(packed: BinaryIO, folder: Path, *, is_stopped: Callable[[], bool] = lambda: False) -> str:
-    """Describe how a folder differs from what `unpack` wrote into it; empty if it does not. Raises OSError."""
+    """Describe how a folder differs from `unpack`'s output; empty if it does not. Raises OSError."""
     try:
         with zipfile.ZipFile(_Guarded(packed, is_stopped)) as archive:
             files = _safe_files(archive, is_stopped)
@@ -74,14 +74,14 @@ def find_change(packed: BinaryIO, folder: Path, *, is_stopped: Callable[[], bool
 
 def _plain_files(folder: Path) -> set[str]:
     """List the names of the files within; a linked or an empty folder appears under a name that no file can have."""
-    found: set[str] = set()
+    entries: set[str] = set()
     for place, folders, files in os.walk(folder):
         within = Path(place).relative_to(folder)
         is_link = any(Path(place, name).is_symlink() for name in folders)
-        found.update(str(within / name) for name in files)
+        entries.update(str(within / name) for name in files)
         if is_link or not (folders or files):
-            found.add(f"{within}/")
-    return found
+            entries.add(f"{within}/")
+    return entries
 
 
 def check_jars(packed: BinaryIO, *, name: str, max_bytes: int, is_stopped: Callable[[], bool] = lambda: False) -> None:
@@ -123,12 +123,12 @@ def write_zip(path: Path, content: Mapping[str, Path | bytes]) -> None:
             entry = zipfile.ZipInfo(name, _NO_TIME)
             entry.external_attr = (stat.S_IFREG | 0o644) << 16
             entry.create_system = 3  # Unix, wherever this runs
-            given = content[name]
-            if isinstance(given, bytes):
-                archive.writestr(entry, given)
+            member = content[name]
+            if isinstance(member, bytes):
+                archive.writestr(entry, member)
                 continue
-            entry.file_size = given.stat().st_size
-            with given.open("rb") as source, archive.open(entry, "w") as target:
+            entry.file_size = member.stat().st_size
+            with member.open("rb") as source, archive.open(entry, "w") as target:
                 shutil.copyfileobj(source, target, _CHUNK)
 
 

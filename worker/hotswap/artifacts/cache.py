@@ -91,7 +91,7 @@ class Cache:
                 del self._held[content]
 
     def sweep(self) -> None:
-        """Remove what killed workers left half done."""
+        """Remove unfinished files of killed workers."""
         for leftover in self._root.glob(".*"):
             _remove_unused(leftover)
 

@@ -39,7 +39,7 @@ _SIGNS: Final[dict[str, tuple[str, Callable[[Sequence[str]], bool]]]] = {
 
 
 class UnknownKind(UsageError):
-    """Stop: a file is no model of a kind that can be told; `why` says what it is, and what to do, without its name."""
+    """Stop: a file's kind cannot be detected; `why` describes the file and the remedy, without its name."""
 
     def __init__(self, message: str, why: str) -> None:
         super().__init__(message)
@@ -83,7 +83,7 @@ def find_kind(path: Path) -> str:
 
 
 def explain(path: Path) -> str:
-    """Say what a file or folder is that is no model of any kind (foreign.py).
+    """Describe a file or folder that is no model of any kind (foreign.py).
 
     Empty if it may be a model, is not recognized, or cannot be read.
     """

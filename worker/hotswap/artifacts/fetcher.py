@@ -106,7 +106,7 @@ class Fetcher:
 
     @contextlib.asynccontextmanager
     async def _lent(self) -> AsyncIterator["_Process"]:
-        """Lend a process; it is killed if the block fails or is cancelled, whatever it waits for. Raises OSError."""
+        """Lend a process; it is killed if the block fails or is cancelled. Raises OSError."""
         process, self._idle = self._idle, None
         try:
             if process and process.has_ended:
@@ -157,16 +157,16 @@ class _Process:
 
     async def ask(self, order: dict[str, Any]) -> dict[str, str]:
         """Send a line and return the reply. Raises OSError if the process is gone."""
-        loop, said = asyncio.get_running_loop(), b""
+        loop, line = asyncio.get_running_loop(), b""
         await loop.sock_sendall(self._connection, _line(order))
-        while not said.endswith(b"\n"):
+        while not line.endswith(b"\n"):
             read = await loop.sock_recv(self._connection, _READ_BYTES)
             if not read:
                 raise ConnectionResetError(
                     "it ended before it was done: check the logs of this worker and of the system"
                 )
-            said += read
-        answer: dict[str, str] = json.loads(said)
+            line += read
+        answer: dict[str, str] = json.loads(line)
         return answer
 
     def tell(self, order: dict[str, Any]) -> None:
@@ -174,7 +174,7 @@ class _Process:
         self._connection.sendall(_line(order))
 
     def kill(self) -> None:
-        """Kill it, with whatever a store's library has started."""
+        """Kill it and the children that a store's library started."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._connection.close()

@@ -1,4 +1,4 @@
-"""Recognizes models of other libraries, and other files that are no model, and says what to do with each.
+"""Recognizes models of other libraries and files that are no model, with advice for each.
 
 By content alone (look.py): magic numbers, the names in a zip or a folder, the first 64 KiB. Nothing is unpickled. The
 first row of the table that fits counts, so the specific ones come first.
@@ -44,7 +44,7 @@ _TOO_DEEP: Final = re.compile(r"((?:[^/]+/)+)metadata/part-[^/]+")
 
 
 class _Foreign(NamedTuple):
-    """A kind of file: what it is, whether one is such a file, and what to do. `{}` has what `detail` says of it."""
+    """A kind of file: its name, test and advice; `{}` in them is replaced by `detail`."""
 
     name: str
     fits: Callable[[Look], bool]
@@ -53,19 +53,19 @@ class _Foreign(NamedTuple):
 
 
 def describe(path: Path) -> str:
-    """Say what a file or folder is that is no model of a kind, and what to do, as the predicate of a sentence.
+    """Describe a file or folder that is no model, with advice, as the predicate of a sentence.
 
     Empty if it is not recognized, or cannot be read.
     """
     try:
         look = look_at(path)
-        found = next((each for each in _TABLE if each.fits(look)), None)
+        kind = next((each for each in _TABLE if each.fits(look)), None)
     except (OSError, SwapError):
         return ""
-    if found is None:
+    if kind is None:
         return ""
-    detail = found.detail(look)
-    return f"is {found.name.format(detail)}: {found.advice.format(detail)}"
+    detail = kind.detail(look)
+    return f"is {kind.name.format(detail)}: {kind.advice.format(detail)}"
 
 
 def is_onnx(path: Path) -> bool:

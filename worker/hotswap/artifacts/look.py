@@ -1,4 +1,4 @@
-"""What is looked at of a file or folder to recognize it: its beginning, the names in it, the fields of its message.
+"""The evidence by which a file or folder is recognized: first bytes, names, fields of its message.
 
 Of a compressed file, the beginning of what is in it. Nothing is read as a whole, nor unpacked to more than 64 KiB.
 """
@@ -50,7 +50,7 @@ class Look:
 
     @property
     def head(self) -> bytes:
-        """The first bytes of what is in it."""
+        """The first bytes of its content."""
         return self._unpacked[1]
 
     def begins(self, *texts: bytes) -> bool:
@@ -59,7 +59,7 @@ class Look:
 
     def has(self, *names: str) -> bool:
         """Whether files of all these names are in it, at its top or in its one folder."""
-        return all(any(name == given or given.endswith(f"/{name}") for given in self.names) for name in names)
+        return all(any(name == path or path.endswith(f"/{name}") for path in self.names) for name in names)
 
     @property
     def is_text(self) -> bool:
@@ -111,18 +111,18 @@ def look_at(path: Path) -> Look:
 
 def _fields_of(path: Path) -> frozenset[int]:
     """Return the numbers of the first fields of a protobuf message, without their values; empty if it is none."""
-    found: set[int] = set()
+    numbers: set[int] = set()
     size = path.stat().st_size
     with path.open("rb") as file:
         try:
-            while file.tell() < size and len(found) < _MOST_FIELDS:
+            while file.tell() < size and len(numbers) < _MOST_FIELDS:
                 number, wire_type = divmod(_varint(file), 8)
                 if file.seek(_length(file, wire_type), 1) > size or not number:
                     return frozenset()
-                found.add(number)
+                numbers.add(number)
         except ValueError:
             return frozenset()
-    return frozenset(found)
+    return frozenset(numbers)
 
 
 def _length(file: BinaryIO, wire_type: int) -> int:

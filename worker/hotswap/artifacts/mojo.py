@@ -1,4 +1,4 @@
-"""Checks the files that an unpacked MOJO names before a host opens them: genmodel opens whatever its texts name.
+"""Checks the files that an unpacked MOJO names before a host opens them: genmodel opens any file that its texts name.
 
 Two things in a model.ini are names: the files of [domains], and `submodel_dir_<n>` in [info], the prefix that a stacked
 ensemble or a RuleFit puts before the names of a submodel's files, another model.ini first. All other files have fixed

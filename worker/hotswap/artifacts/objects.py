@@ -31,7 +31,7 @@ class Object:
         self._at, self._size = 0, -1
 
     def read(self, size: int, /) -> bytes:
-        """Return at most so many bytes; none at its end. Raises what s3fs does."""
+        """Return at most so many bytes; none at its end. Raises s3fs's errors."""
         while True:
             try:
                 return self._read(size)
@@ -43,7 +43,7 @@ class Object:
                 time.sleep(_PAUSE_S)
 
     def close(self) -> None:
-        """Give up what has not been read, which would otherwise go on arriving."""
+        """Drop the unread rest of the response, which would keep arriving."""
         if self._answer is not None:
             self._system.loop.call_soon_threadsafe(self._answer.close)
             self._answer = None
@@ -53,8 +53,8 @@ class Object:
             return b""
         if self._answer is None:
             rest = {"Range": f"bytes={self._at}-"} if self._at else {}
-            found = self._system.call_s3("get_object", **self._place, **rest)
-            self._answer, self._size = found["Body"], self._at + found["ContentLength"]
+            response = self._system.call_s3("get_object", **self._place, **rest)
+            self._answer, self._size = response["Body"], self._at + response["ContentLength"]
         chunk: bytes = sync(self._system.loop, self._answer.read, size)
         self._at += len(chunk)
         return chunk

@@ -1,4 +1,4 @@
-"""Decides what may be fetched: what lies in an allowed store, and nothing else; shows a URI without its secrets.
+"""Restricts fetching to allowed stores; shows a URI without its secrets.
 
 A command names a URI, and whoever may write to the control topic names any. So only its path below an allowed store
 counts: scheme, user, host and port of what is opened are those of the store, as an operator has set it.
@@ -20,7 +20,7 @@ _MOST_CODINGS: Final = 4  # a server decodes once, and a proxy before it perhaps
 
 
 class _Place(NamedTuple):
-    """A URL in its parts; `rest` is what follows the path. The path of a file is decoded, and nothing follows it."""
+    """A URL in its parts; `rest` follows the path. The path of a file is decoded, and its `rest` is empty."""
 
     scheme: str
     user: str
@@ -30,7 +30,7 @@ class _Place(NamedTuple):
 
 
 def address_of(uri: str, stores: Sequence[str]) -> str:
-    """Return what to open for a URI: the allowed store's URL with the URI's path below it; opens nothing.
+    """Return the address to open for a URI: the allowed store's URL with the URI's path below it; opens nothing.
 
     That of a file is `file://` and its path, without percent encoding, as fsspec takes it. A URI without user info is
     opened with the store's.
@@ -79,7 +79,7 @@ def without_secrets(uri: str) -> str:
 
 
 def without_user(url: str) -> str:
-    """Return a URL without user info, as commands carry it: whoever fetches has the store's own."""
+    """Return a URL without user info, as commands carry it: fetching uses the store's own."""
     place = _place(url)
     return url.replace(f"{place.user}@", "", 1) if place and place.user else url
 
@@ -88,7 +88,7 @@ def hide_secrets(message: str, address: str) -> str:
     """Return a library's message about an address as it may be shown: its URLs as `without_secrets`, no password."""
     place = _place(address)
     shown = message.replace(address, without_secrets(address))
-    shown = re.sub(r"\S*/\S*", lambda found: without_secrets(found[0]), shown)
+    shown = re.sub(r"\S*/\S*", lambda match: without_secrets(match[0]), shown)
     password = place.user.partition(":")[2] if place else ""
     for secret in filter(None, {password, unquote(password)}):
         shown = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "…", shown)
@@ -96,15 +96,15 @@ def hide_secrets(message: str, address: str) -> str:
 
 
 def _place(uri: str) -> _Place | None:
-    found = _URL.fullmatch(_BARE_FILE.sub(FILE, uri))
-    if not found:
+    match = _URL.fullmatch(_BARE_FILE.sub(FILE, uri))
+    if not match:
         return None
-    scheme, user, host, path, rest = found[1].lower(), found[2] or "", found[3].lower(), found[4], found[5]
+    scheme, user, host, path, rest = match[1].lower(), match[2] or "", match[3].lower(), match[4], match[5]
     return _Place(scheme, user, host, *((unquote(path + rest), "") if scheme == "file" else (path, rest)))
 
 
 def _below(place: _Place, base: _Place) -> str | None:
-    """Return what follows the store in a URL, from its slash on; None if it does not lie there."""
+    """Return the part of a URL below the store, from its slash on; None if it is not in the store."""
     root = base.path.rstrip("/")
     below = place.path.removeprefix(root)
     is_same = (place.scheme, place.host) == (base.scheme, base.host) and place.user in ("", base.user)

@@ -93,7 +93,7 @@ class Store:
         return await self._have(self._artifact(model))
 
     async def verify(self, model: Model) -> None:
-        """Verify that what `fetch` returned is still what was published; otherwise fetch it again, to the same place.
+        """Verify that a fetched artifact is unchanged; otherwise fetch it again, to the same place.
 
         Call it before each load: a model runs as this user, and may write to where the next one is loaded from. The
         digest in the command cannot be forged. Raises SwapError as `fetch` does.
@@ -103,9 +103,9 @@ class Store:
     async def fetch_proto(self, proto: Proto) -> bytes:
         """Return the proto's source, inline or from its store. Raises SwapError as `fetch` does."""
         if proto.source is not None:
-            found = hashlib.sha256(proto.source).hexdigest()
-            if proto.sha256 and proto.sha256.lower() != found:
-                raise _mismatch("the proto in the command", proto.sha256, found)
+            digest = hashlib.sha256(proto.source).hexdigest()
+            if proto.sha256 and proto.sha256.lower() != digest:
+                raise _mismatch("the proto in the command", proto.sha256, digest)
             return proto.source
         artifact = Artifact(
             uri=proto.uri or "",
@@ -259,7 +259,7 @@ def _fill(folder: Path, artifact: Artifact, stop: threading.Event) -> None:
 
 @contextlib.contextmanager
 def _explained(packed: Path, name: str) -> Iterator[None]:
-    """Say of a file that is no zip what it is, if that is known."""
+    """Describe a file that is not a zip, if it is recognized."""
     try:
         yield
     except SwapError as error:
@@ -269,7 +269,7 @@ def _explained(packed: Path, name: str) -> Iterator[None]:
 
 
 def _find_fault(folder: Path, artifact: Artifact, is_stopped: Callable[[], bool]) -> str:
-    """Describe the first difference between a cache entry and what `_fill` wrote; empty if there is none.
+    """Describe the first difference between a cache entry and `_fill`'s output; empty if there is none.
 
     The unpacked files are compared with the packed file, which therefore stays beside them, and that with its digest.
     """
@@ -313,9 +313,9 @@ def _download(artifact: Artifact, file: BinaryIO, stop: threading.Event) -> None
         raise _mismatch(shown, artifact.sha256, digest.hexdigest())
 
 
-def _mismatch(name: str, wanted: str, found: str) -> SwapError:
+def _mismatch(name: str, expected: str, actual: str) -> SwapError:
     return SwapError(
         SwapCode.DIGEST_MISMATCH,
-        f"{name} has the SHA-256 {found}, but the command says {wanted}: it was changed or damaged after it was "
+        f"{name} has the SHA-256 {actual}, but the command says {expected}: it was changed or damaged after it was "
         "published; publish it again",
     )

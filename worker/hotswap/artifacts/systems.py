@@ -1,4 +1,4 @@
-"""The file system of an allowed store, opened with fsspec: it goes nowhere else, and what it reads is bounded.
+"""The file system of an allowed store, opened with fsspec: confined to that store, with bounded reads.
 
 Its credentials are found by its own library, in the environment and the files that this names, never in a command.
 """
@@ -48,7 +48,7 @@ def system_of(address: str, stores: Sequence[str]) -> Iterator[tuple[fsspec.Abst
 
 @contextlib.contextmanager
 def system_to_read(address: str, stores: Sequence[str]) -> Iterator[tuple[fsspec.AbstractFileSystem, str]]:
-    """Yield the same for what `address_of` has returned, with the links of a file followed.
+    """Yield the same for an address from `address_of`, with a file's links followed.
 
     Raises:
         SwapError: URI_DENIED, a link leads out of the stores.
@@ -57,12 +57,12 @@ def system_to_read(address: str, stores: Sequence[str]) -> Iterator[tuple[fsspec
     if address.startswith(FILE):
         yield LocalFileSystem(), follow_links(address.removeprefix(FILE), stores)
     else:
-        with system_of(address, stores) as found:
-            yield found
+        with system_of(address, stores) as system:
+            yield system
 
 
 def cure_of(address: str) -> str:
-    """Return what to install for an address whose package is missing, for a person; empty if no extra has it."""
+    """Return the installation advice for an address whose package is missing; empty if no extra has it."""
     extra = _EXTRAS.get(_scheme(address))
     return f": install the extra `{extra}` (pip install 'hotswap[{extra}]')" if extra else ""
 

@@ -136,10 +136,10 @@ def _count(message: descriptor_pb2.DescriptorProto, counts: Counter[str]) -> Non
 
 
 def _check_entry(message: descriptor_pb2.DescriptorProto) -> None:
-    """Check that what calls itself a map's entry is one: protoc sees to that, and a pool takes it on trust."""
-    found = [(field.name, field.number, field.label) for field in message.field]
+    """Check that a map entry's fields are a key and a value: protoc ensures that, and a pool does not check."""
+    fields = [(field.name, field.number, field.label) for field in message.field]
     single = descriptor_pb2.FieldDescriptorProto.LABEL_OPTIONAL
-    if message.options.map_entry and found != [("key", 1, single), ("value", 2, single)]:
+    if message.options.map_entry and fields != [("key", 1, single), ("value", 2, single)]:
         reason = f"message {message.name} is said to be an entry of a map, but its fields are not a key and a value"
         raise SwapError(SwapCode.PROTO_INVALID, reason)
 

@@ -112,26 +112,26 @@ class Decoder:
 
     def __init__(self, *, message: type[Message], columns: Sequence[Column], configuration: Configuration) -> None:
         """Find each column's field. `problems` has a line for each mismatch; if there are any, do not call decode."""
-        found = find_sources(descriptor_of(message), columns, configuration.columns)
-        self.problems: Final[Sequence[str]] = found.problems
-        self.shape: Final = found.shape
-        self.rows_field: Final = found.rows_field
-        self.sources: Final[Sequence[FieldSource]] = found.sources
-        self.fields: Final[Mapping[str, str]] = found.fields
+        match = find_sources(descriptor_of(message), columns, configuration.columns)
+        self.problems: Final[Sequence[str]] = match.problems
+        self.shape: Final = match.shape
+        self.rows_field: Final = match.rows_field
+        self.sources: Final[Sequence[FieldSource]] = match.sources
+        self.fields: Final[Mapping[str, str]] = match.fields
         self.message: Final = message
         self._width = len(columns)
         self.policies: Final = configuration
-        self._numbers = [source for source in found.sources if source.kind == "number" and source.key is None]
-        self._mapped = [source for source in found.sources if source.kind == "number" and source.key is not None]
-        self._texts = [source for source in found.sources if source.kind == "text"]
-        self._lookups = [(source, _Lookup(source)) for source in found.sources if source.kind == "lookup"]
+        self._numbers = [source for source in match.sources if source.kind == "number" and source.key is None]
+        self._mapped = [source for source in match.sources if source.kind == "number" and source.key is not None]
+        self._texts = [source for source in match.sources if source.kind == "text"]
+        self._lookups = [(source, _Lookup(source)) for source in match.sources if source.kind == "lookup"]
         has_presence = self.shape != "columns"
         self._optional = [
             source
-            for source in found.sources
+            for source in match.sources
             if has_presence and source.has_presence and source.kind in ("number", "lookup")
         ]
-        self._objects = [source for source in found.sources if source.kind == "object"]
+        self._objects = [source for source in match.sources if source.kind == "object"]
         self._defaults = np.array([_default(source) for source in self._optional])
         self._take_numbers = attrgetter(*(source.path for source in self._numbers)) if self._numbers else None
 
@@ -213,9 +213,9 @@ class Decoder:
             for source in self._numbers:
                 matrix[:, source.index] = np.fromiter(self._values(read, source, np.nan), np.float64, read.length)
         elif self._take_numbers:
-            taken: Iterable[Any] = map(self._take_numbers, read.items)
+            numbers: Iterable[Any] = map(self._take_numbers, read.items)
             width = len(self._numbers)
-            flat = np.fromiter(taken if width == 1 else chain.from_iterable(taken), np.float64, read.length * width)
+            flat = np.fromiter(numbers if width == 1 else chain.from_iterable(numbers), np.float64, read.length * width)
             matrix[:, [source.index for source in self._numbers]] = flat.reshape(read.length, width)
         for source in self._mapped:
             values = (np.nan if value is None else value for value in source.values(read.items))
@@ -242,8 +242,8 @@ class Decoder:
                 # Skip absent values: the default they read as (an enum's 0, a bool's false) may not be a category.
                 if source.has_presence and self.shape != "columns":
                     bad = [row for row in bad if not source.is_absent(read.items[row])]
-                wanted = set(bad)
-                values = [value for row, value in enumerate(self._values(read, source, None)) if row in wanted]
+                rows = set(bad)
+                values = [value for row, value in enumerate(self._values(read, source, None)) if row in rows]
                 yield _Violation(source, Code.UNKNOWN_CATEGORY, bad, values)
 
     def _mark_absent(self, matrix: Matrix, read: _Read) -> None:
@@ -263,16 +263,16 @@ class Decoder:
         if source.has_presence and self.shape != "columns":
             absent = map(source.is_absent, read.items)
             values = [None if is_absent else value for value, is_absent in zip(values, absent, strict=True)]
-        made: list[Any] = [None] * len(values)
+        converted: list[Any] = [None] * len(values)
         bad = []
         for row, value in enumerate(values):
             try:
-                made[row] = None if value is None else source.convert(value)
+                converted[row] = None if value is None else source.convert(value)
             except ValueError:
                 bad.append(row)
         if bad:
             violations.append(_Violation(source, Code.MISTYPED_FIELD, bad, [values[row] for row in bad]))
-        return made
+        return converted
 
     def _missing(self, table: Table) -> Iterable[_Violation]:
         is_missing = np.isnan(table.matrix)

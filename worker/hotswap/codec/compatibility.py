@@ -14,17 +14,17 @@ from hotswap.codec.proto import Schema
 
 def incompatibilities(old: Schema, new: Schema) -> list[str]:
     """List the reasons why `new` would misread requests written for `old`, one line each; empty if there are none."""
-    found: list[str] = []
+    problems: list[str] = []
     if len(old.operations) == 1 and len(new.operations) > 1:
-        found.append("there are several operations now, so requests without the header `operation` are ambiguous")
+        problems.append("there are several operations now, so requests without the header `operation` are ambiguous")
     for name, operation in old.operations.items():
         successor = new.operations.get(name)
         if successor is None:
-            found.append(f"operation {name} is gone")
+            problems.append(f"operation {name} is gone")
             continue
-        found += _messages(operation.input.DESCRIPTOR, successor.input.DESCRIPTOR)
-        found += _messages(operation.output.DESCRIPTOR, successor.output.DESCRIPTOR)
-    return list(dict.fromkeys(found))
+        problems += _messages(operation.input.DESCRIPTOR, successor.input.DESCRIPTOR)
+        problems += _messages(operation.output.DESCRIPTOR, successor.output.DESCRIPTOR)
+    return list(dict.fromkeys(problems))
 
 
 def _messages(old: Any, new: Any) -> Iterator[str]:

@@ -69,12 +69,12 @@ class Encoder:
         return fill.is_valid(scores)
 
     def explain(self, scores: Table, row: int) -> str:
-        """Describe what is wrong with a row that is not valid."""
+        """Describe the fault of an invalid row."""
         for fill in self.fills:
             if not self._is_valid(fill, scores)[row]:
                 output = fill.output
-                given = scores.objects if output.is_in_objects else {}
-                value = given[output.start][row] if given else scores.matrix[row, output.start]
+                columns = scores.objects if output.is_in_objects else {}
+                value = columns[output.start][row] if columns else scores.matrix[row, output.start]
                 what = "class" if output.classes is not None else f"value of field `{fill.field.name}`"
                 return f"the model returned {value}, which is not a valid {what}"
         raise AssertionError("the row is valid")

@@ -39,7 +39,7 @@ _SHOWN = 5
 
 
 class Column(NamedTuple):
-    """An input of a model: a number, a category (listed in the order of their numbers), or whatever `type` says.
+    """An input of a model: a number, a category (listed in the order of their numbers), or any other `type`.
 
     In a table, a number or a category's number is in the matrix; a text, a 64-bit whole number, a vector and a list are
     objects: str, int, list[float], list[str] or list[int]. `known`: the texts that the model tells from unknown ones,

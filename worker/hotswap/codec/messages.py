@@ -1,4 +1,4 @@
-"""What protobuf does with a message, whatever its fields are called.
+"""Protobuf's methods of a message, for any names of its fields.
 
 To protobuf, `message.SerializeToString` is the field of that name, if there is one. So methods are taken from a
 message's class here, and never from the message; `getattr` is for fields. google's json_format does call methods of
@@ -112,25 +112,25 @@ def _held(descriptor: Any) -> Iterator[Any]:
 
 def in_order(file: Any) -> list[Any]:
     """Return a file and all that it imports, each after its own imports."""
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     waiting = [(file, False)]
     while waiting:
         one, is_ready = waiting.pop()
         if is_ready:
-            found.setdefault(one.name, one)
-        elif one.name not in found:
+            fields.setdefault(one.name, one)
+        elif one.name not in fields:
             waiting.append((one, True))
             waiting += [(imported, False) for imported in one.dependencies]
-    return list(found.values())
+    return list(fields.values())
 
 
 def _rename(message: descriptor_pb2.DescriptorProto, *, by_json_name: bool) -> None:
     scopes = (message.oneof_decl, message.nested_type, message.enum_type, message.extension)
-    taken = {part.name for scope in scopes for part in scope}
-    taken |= {value.name for enum in message.enum_type for value in enum.value} | _ATTRIBUTES
+    reserved = {part.name for scope in scopes for part in scope}
+    reserved |= {value.name for enum in message.enum_type for value in enum.value} | _ATTRIBUTES
     for part in message.field:
         own, other = part.name, part.json_name
         part.json_name = other if by_json_name else own
-        can_be_both = not by_json_name and other.isidentifier() and other.isascii() and other not in taken
+        can_be_both = not by_json_name and other.isidentifier() and other.isascii() and other not in reserved
         part.name = other if can_be_both else f"{_SECRET}{part.number}"
-        taken.add(part.name)
+        reserved.add(part.name)

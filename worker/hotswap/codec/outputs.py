@@ -42,7 +42,7 @@ _LABEL_NAMES: Final = ("predict", "prediction", "predicted", "label", "class", "
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What a model returns for each row, in columns `start` to `stop` of its table.
+    """An output of a model for each row, in columns `start` to `stop` of its table.
 
     `classes`: the value is the number of one of these labels. `is_whole`: it is a whole number. `is_text`: it is a
     text. `is_object`: it is among the table's objects, at `start` (as is every text). `keys`: the names of a vector's
@@ -94,8 +94,8 @@ _Convert: TypeAlias = Callable[[Matrix], list[Any]]
 
 def _flags(count: int, flags: Iterable[bool]) -> npt.NDArray[np.bool_]:
     """Return the flags as an array; `count` set ones if there are none."""
-    given = np.fromiter(flags, np.bool_)
-    return given if len(given) else np.ones(count, np.bool_)
+    mask = np.fromiter(flags, np.bool_)
+    return mask if len(mask) else np.ones(count, np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,14 +219,14 @@ class Filling:
         )
         return []
 
-    def _find(self, part: FieldDescriptor, parents: tuple[str, ...], asked: str | None) -> Fill | str:
-        found = _find_outputs(part.name, asked, self._outputs)
-        if len(found) != 1:
-            either = " or ".join(output.name for output in found)
-            why = f"could be {either}" if found else f"the model has no output `{asked or part.name}`"
+    def _find(self, part: FieldDescriptor, parents: tuple[str, ...], name: str | None) -> Fill | str:
+        matches = _find_outputs(part.name, name, self._outputs)
+        if len(matches) != 1:
+            either = " or ".join(output.name for output in matches)
+            why = f"could be {either}" if matches else f"the model has no output `{name or part.name}`"
             offered = ", ".join(output.name for output in self._outputs)
             return f"{why}; name one of {offered} in configuration.outputs, or an empty one to leave it out"
-        (output,) = found
+        (output,) = matches
         if not self._is_by_row and not part.is_repeated:
             return "a request may have several rows; make it repeated"
         if output.is_list and not self._is_by_row:
@@ -235,20 +235,20 @@ class Filling:
             return f"`{output.name}` has several values; make it repeated"
         if fill := _fit(part, parents, output, is_by_row=self._is_by_row):
             return fill
-        wanted = "a string, or an enum with its classes as names" if output.classes else "a double"
-        return f"`{output.name}` does not fit into it; make it {'a string' if output.is_text else wanted}"
+        advice = "a string, or an enum with its classes as names" if output.classes else "a double"
+        return f"`{output.name}` does not fit into it; make it {'a string' if output.is_text else advice}"
 
 
-def _find_outputs(name: str, asked: str | None, outputs: Sequence[Output]) -> list[Output]:
+def _find_outputs(name: str, mapped: str | None, outputs: Sequence[Output]) -> list[Output]:
     """Return the outputs that may fill a field: those found by the first rule that matches any."""
-    if asked:
-        return [output for output in outputs if output.name == asked]
+    if mapped:
+        return [output for output in outputs if output.name == mapped]
     for normal in (_identifier, _plain):
         for names_of_output in (lambda output: (output.name,), lambda output: output.aliases):
-            wanted = normal(name)
-            found = [output for output in outputs if wanted in map(normal, names_of_output(output))]
-            if found:
-                return found
+            normalized = normal(name)
+            matches = [output for output in outputs if normalized in map(normal, names_of_output(output))]
+            if matches:
+                return matches
     return []
 
 

@@ -102,8 +102,8 @@ def _operations(methods: list[tuple[str, MethodDescriptor]]) -> dict[str, Operat
     operations = {}
     for service, method in methods:
         name = method.name if names[method.name] == 1 else f"{service}.{method.name}"
-        given, returned = (class_of(one, classes) for one in (method.input_type, method.output_type))
-        operations[name] = Operation(name, given, returned)
+        request, response = (class_of(one, classes) for one in (method.input_type, method.output_type))
+        operations[name] = Operation(name, request, response)
     return operations
 
 
@@ -163,16 +163,16 @@ def _compile_file(name: str, root: Path, folder: Path) -> descriptor_pb2.FileDes
     with _stderr_to(printed):
         status = protoc.main([*arguments, f"--descriptor_set_out={output}", name])
     if status != 0:
-        said = _NOISE.sub("", printed.read_text(errors="replace")).replace(f"{root}/", "").strip()
+        message = _NOISE.sub("", printed.read_text(errors="replace")).replace(f"{root}/", "").strip()
         raise SwapError(
-            SwapCode.PROTO_INVALID, said[:_MOST_LINE] or "protoc rejected the proto without giving a reason"
+            SwapCode.PROTO_INVALID, message[:_MOST_LINE] or "protoc rejected the proto without giving a reason"
         )
     return descriptor_pb2.FileDescriptorSet.FromString(output.read_bytes())
 
 
 @contextmanager
 def _stderr_to(path: Path) -> Iterator[None]:
-    """Have what protoc prints written to a file: its warnings, and absl's, are no part of a host's last words."""
+    """Redirect protoc's output to a file: its warnings, and absl's, are not a host's last words."""
     ours = os.dup(2)
     try:
         with path.open("wb") as file:
@@ -199,10 +199,10 @@ def _parse_set(source: bytes) -> descriptor_pb2.FileDescriptorSet:
 
 
 def _in_order(
-    given: Iterable[descriptor_pb2.FileDescriptorProto],
+    protos: Iterable[descriptor_pb2.FileDescriptorProto],
 ) -> list[descriptor_pb2.FileDescriptorProto]:
     """Sort files so that each comes after its imports; a descriptor set need not be sorted."""
-    files = {file.name: file for file in given}
+    files = {file.name: file for file in protos}
     imports = {name: set(file.dependency) for name, file in files.items()}
     if absent := sorted(set().union(*imports.values()) - files.keys()):
         lacking = ", ".join(absent[:_SHOWN]) + (", …" if len(absent) > _SHOWN else "")

@@ -1,4 +1,4 @@
-"""Finds the field of an input message for each column of a model; each mismatch is reported with what to do."""
+"""Finds the field of an input message for each column of a model; each mismatch is reported with advice."""
 
 import math
 import re
@@ -134,13 +134,13 @@ def find_sources(message: Descriptor, columns: Sequence[Column], names: Mapping[
     shape, row, rows_field = max(
         _shapes(message), key=lambda choice: _count_found(choice[0], choice[1], columns, names)
     )
-    found = Sources(shape, rows_field)
-    found.problems += [
+    sources = Sources(shape, rows_field)
+    sources.problems += [
         f"configuration.columns names `{name}`, which is not a column of the model"
         for name in names
         if name not in known
     ]
-    found.problems += [
+    sources.problems += [
         f"the model has {count} columns called `{name}`, which no request can tell apart"
         for name, count in Counter(column.name for column in columns).items()
         if count > 1
@@ -149,10 +149,10 @@ def find_sources(message: Descriptor, columns: Sequence[Column], names: Mapping[
         place = _find(shape, row, column, names)
         source = _fit(index, column, place) if isinstance(place, _Place) else place
         if isinstance(source, FieldSource):
-            found.sources.append(source)
+            sources.sources.append(source)
         else:
-            found.problems.append(f"column `{column.name}` ({column.kind}): {source}")
-    return found
+            sources.problems.append(f"column `{column.name}` ({column.kind}): {source}")
+    return sources
 
 
 def _shapes(message: Descriptor) -> Iterator[tuple[Shape, Descriptor, str | None]]:
@@ -180,17 +180,17 @@ def _find(shape: Shape, row: Descriptor, column: Column, names: Mapping[str, str
     is_repeated = shape == "columns" or column.is_list
     if shape == "columns" and column.is_list:
         return _absent(row, column.name, is_repeated=True)
-    given = names.get(column.name)
-    if given:
-        found = _walk(row, given.split("."), is_repeated=is_repeated)
-        return found or _absent(row, given, is_repeated=is_repeated)
+    path = names.get(column.name)
+    if path:
+        source = _walk(row, path.split("."), is_repeated=is_repeated)
+        return source or _absent(row, path, is_repeated=is_repeated)
     plain = re.sub(r"[^A-Za-z0-9_]", "_", column.name)
     for parts in ([column.name], [plain], column.name.split(".")):
-        if found := _walk(row, parts, is_repeated=is_repeated):
-            return found
+        if source := _walk(row, parts, is_repeated=is_repeated):
+            return source
     lone = row.fields[0] if len(row.fields) == 1 else None
-    if lone and is_map(lone) and (found := _walk(row, [lone.name, column.name], is_repeated=is_repeated)):
-        return found
+    if lone and is_map(lone) and (source := _walk(row, [lone.name, column.name], is_repeated=is_repeated)):
+        return source
     nested = [] if shape == "columns" else list(_nested(row, plain, is_repeated=is_repeated))
     if len(nested) > 1:
         return f"could be {' or '.join(place.path for place in nested)}; name one in configuration.columns"
@@ -225,8 +225,8 @@ def _nested(row: Descriptor, name: str, *, is_repeated: bool, seen: frozenset[st
         inner = part.message_type
         if inner is None or part.is_repeated or inner.full_name in seen:
             continue
-        if found := _walk(row, [part.name, name], is_repeated=is_repeated):
-            yield found
+        if source := _walk(row, [part.name, name], is_repeated=is_repeated):
+            yield source
         for path, fields, key in _nested(inner, name, is_repeated=is_repeated, seen=seen | {row.full_name}):
             yield _Place(f"{part.name}.{path}", (part, *fields), key)
 

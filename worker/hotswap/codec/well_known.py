@@ -1,4 +1,4 @@
-"""Google's well-known types, which protobuf recognizes by their names, whoever wrote them."""
+"""Google's well-known types, which protobuf recognizes by name alone."""
 
 from importlib import import_module
 from typing import Any, Final
@@ -27,12 +27,14 @@ def check_well_known(pool: DescriptorPool) -> None:
     for file, names in _IN.items():
         for name in names:
             try:
-                found = pool.FindMessageTypeByName(f"google.protobuf.{name}")
+                google = pool.FindMessageTypeByName(f"google.protobuf.{name}")
             except KeyError:
                 continue
             own = import_module(f"google.protobuf.{file}_pb2").DESCRIPTOR.message_types_by_name[name]
-            if _shape(found) != _shape(own):
-                reason = f"message {found.full_name} is not Google's: import google/protobuf/{file}.proto, or rename it"
+            if _shape(google) != _shape(own):
+                reason = (
+                    f"message {google.full_name} is not Google's: import google/protobuf/{file}.proto, or rename it"
+                )
                 raise SwapError(SwapCode.PROTO_INVALID, reason)
 
 

@@ -90,7 +90,7 @@ def _serve(connection: socket.socket) -> None:
 
 
 def _start(connection: socket.socket) -> Dispatcher | None:
-    """Do what the parent asks for first; return what answers its batches, or None if it asks for none."""
+    """Execute the parent's first request; return the dispatcher of its batches, or None if it sends none."""
     session = Session()
     message = frames.receive(connection)
     is_prepared = message is not None and message[0] == "prepare"
@@ -163,8 +163,8 @@ def _prepare(ground: Ground, prewarm_on: Order | None, connection: socket.socket
 
 def _shut_in(enclosure: Enclosure, kind: str, connection: socket.socket) -> None:
     enclosure.close()
-    told = {"kind": kind, "holds": enclosure.holds, "missing": enclosure.missing}
-    connection.sendall(frames.pack_facts(Kind.SHUT_IN, told))
+    report = {"kind": kind, "holds": enclosure.holds, "missing": enclosure.missing}
+    connection.sendall(frames.pack_facts(Kind.SHUT_IN, report))
 
 
 def _prewarm(order: Order) -> None:

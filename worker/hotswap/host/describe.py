@@ -89,23 +89,23 @@ def _read(frame: Frame) -> Interface:
 
 def read_interface(payload: bytes) -> Interface:
     """Read a child's description of its model (interface.facts_of). Raises FrameError."""
-    told = facts.read(_Described, payload, "its model")
+    described = facts.read(_Described, payload, "its model")
     return Interface(
-        told.description,
-        None if told.columns is None else [_column(column) for column in told.columns],
-        None if told.outputs is None else [_output(output) for output in told.outputs],
-        tuple(told.unoffered),
-        told.advice,
+        described.description,
+        None if described.columns is None else [_column(column) for column in described.columns],
+        None if described.outputs is None else [_output(output) for output in described.outputs],
+        tuple(described.unoffered),
+        described.advice,
     )
 
 
-def _column(told: _Column) -> Column:
-    return Column(told.name, _tuple(told.categories), told.type, width=told.width, other=told.other)
+def _column(column: _Column) -> Column:
+    return Column(column.name, _tuple(column.categories), column.type, width=column.width, other=column.other)
 
 
-def _output(told: _Output) -> Output:
-    texts = {"aliases": tuple(told.aliases), "classes": _tuple(told.classes), "keys": _tuple(told.keys)}
-    return Output(**told.model_dump() | texts)
+def _output(output: _Output) -> Output:
+    texts = {"aliases": tuple(output.aliases), "classes": _tuple(output.classes), "keys": _tuple(output.keys)}
+    return Output(**output.model_dump() | texts)
 
 
 def _tuple(texts: list[str] | None) -> tuple[str, ...] | None:

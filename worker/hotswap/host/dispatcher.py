@@ -99,18 +99,18 @@ class Dispatcher:
     def _reads(self) -> dict[str, dict[str, list[str]]]:
         """Return the plans' `reads`, without the known values of a field that would not keep them short."""
         room = _MAX_KNOWN
-        told: dict[str, dict[str, list[str]]] = {}
+        fields: dict[str, dict[str, list[str]]] = {}
         for name, plan in self.plans.items():
-            told[name] = {}
+            fields[name] = {}
             for path, known in plan.reads.items():
                 size = sum(map(len, known))
                 is_short = len(known) <= _MOST_KNOWN and size <= room
-                told[name][path] = list(known) if is_short else []
+                fields[name][path] = list(known) if is_short else []
                 room -= size if is_short else 0
-        return told
+        return fields
 
     def score(self, values: Sequence[bytes], asks: Sequence[Ask] | None = None) -> ScoredBatch:
-        """Answer a batch. `asks[i]` says what request i asks for; without it, or without an operation, the default."""
+        """Answer a batch. `asks[i]` has the options of request i; without it, or without an operation, the default."""
         groups = self._groups(len(values), asks)
         if len(groups) == 1:
             return self._answer(next(iter(groups)), values)

@@ -1,4 +1,4 @@
-"""Validates what a child reports about itself: untrusted code may have written it.
+"""Validates a child's reports about itself: untrusted code may have written it.
 
 For the worker only: importing pydantic would make the child's start half as expensive again.
 """
@@ -60,7 +60,7 @@ class Shut(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """What a started host serves. `inputs` and `outputs` map each operation to its message type.
+    """The operations of a started host. `inputs` and `outputs` map each operation to its message type.
 
     `paths` tells for each operation how its requests reach the model, `reads` which fields it reads, and the
     values that it knows of each, `fields` the field of each of the model's columns that is called otherwise
@@ -81,15 +81,15 @@ class Description:
 def read(kind: type[Told], payload: bytes, of: str = "itself") -> Told:
     """Parse and validate a frame's JSON. Raises FrameError."""
     # Not parsed by pydantic: each of its errors would copy the bad input, and a hostile child can cause many.
-    told = parse_facts(payload)
+    document = parse_facts(payload)
     try:
-        return kind.model_validate(told)
+        return kind.model_validate(document)
     except ValidationError as error:
         raise FrameError(f"its description of {of} is malformed") from error
 
 
 def read_shut(payload: bytes) -> Shut:
-    """Read what a child reports of its sandbox. Raises FrameError."""
+    """Parse a child's report of its sandbox. Raises FrameError."""
     return read(Shut, payload, "its sandbox")
 
 

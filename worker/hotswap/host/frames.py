@@ -65,7 +65,7 @@ class Kind(IntEnum):
 
 
 class StartStep(StrEnum):
-    """What a child does between its start and READY, in this order, to complete "it was …"."""
+    """The steps of a child from its start to READY, in this order, to complete "it was …"."""
 
     STARTING = "starting Java"
     LOADING = "loading the model"
@@ -147,7 +147,7 @@ class Room:
         self._bytes = bytearray()
 
     def for_message(self, size: int) -> memoryview:
-        """Return memory of this size, bytes; it has what the last message left."""
+        """Return memory of this size, bytes, with the last message's content."""
         if len(self._bytes) < size:
             self._bytes = bytearray(-(-size // _ROOM_STEP) * _ROOM_STEP)
         return memoryview(self._bytes)[:size]
@@ -194,7 +194,7 @@ def pack_facts(kind: Kind, facts: Mapping[str, Any]) -> bytes:
 
 
 def pack_step(step: StartStep) -> bytes:
-    """Return the frame that says what the child does next on its way to READY."""
+    """Return the frame that reports a child's next step towards READY."""
     return _framed(_HEAD.pack(Kind.STEP, 0) + LENGTH.pack(_STEPS.index(step)))
 
 
@@ -317,10 +317,10 @@ def parse_answers(payload: bytes, count: int) -> ScoredBatch:
         raise FrameError(f"a batch was answered with invalid refusals: {error}") from error
 
 
-def _refusal(told: Answer) -> Refusal:
-    if isinstance(told, Refusal):
+def _refusal(refusal: Answer) -> Refusal:
+    if isinstance(refusal, Refusal):
         raise ValueError("a request was refused twice")  # noqa: TRY004 - it came from a child
-    code, _, message = told[: _MAX_CHARACTER * _MAX_TEXT].partition(b" ")
+    code, _, message = refusal[: _MAX_CHARACTER * _MAX_TEXT].partition(b" ")
     return Refusal(Code(code.decode()), clean(message.decode(errors="replace")))
 
 

@@ -28,7 +28,7 @@ class HostGroup:
 
     @property
     def doing(self) -> str:
-        """What the first host that is not ready does, or did last, to complete "it was …"."""
+        """The current or last step of the first host that is not ready, to complete "it was …"."""
         return next(filter(None, (host.doing for host in self._hosts)), "")
 
     async def start(self, *, is_low_priority: bool = False) -> Description:

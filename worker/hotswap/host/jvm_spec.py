@@ -42,7 +42,7 @@ def _java(kind: str) -> tuple[Java, tuple[str, ...]]:
 
 @cache
 def _files_of(java: Java) -> tuple[str, ...]:
-    """Return the folder of a Java, and what links in it lead to: distributions put its configuration in /etc."""
+    """Return the folder of a Java and the targets of links in it: distributions put its configuration in /etc."""
     home = java.library.resolve().parents[2]
     links = {entry.resolve() for part in ("conf", "lib") for entry in (home / part).rglob("*") if entry.is_symlink()}
     return (str(home), *sorted(str(target) for target in links if not target.is_relative_to(home)))

@@ -1,4 +1,4 @@
-"""What a model host is told to load, and on which ground."""
+"""A model host's load request."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from hotswap.host.sandbox import AUTO, Sandbox
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """What a child needs before it has a generation: the kind of model, and the JVM to run it on."""
+    """The settings of a child without a generation: the kind of model and its JVM."""
 
     kind: str
     heap_mb: int
@@ -22,7 +22,7 @@ class Ground:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What the child needs to load a generation: the model, proto and configuration, and the JVM to load them on.
+    """The settings of a child's generation: model, proto, configuration and JVM.
 
     With `is_low_priority` the load yields the CPU to the generation that is serving; without it the stream is waiting.
     `max_answer_bytes`: the largest answer that the predictions topic allows; None: not known.

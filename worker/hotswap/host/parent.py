@@ -1,4 +1,4 @@
-"""The worker's side of a model host: batches in, answers out, whatever the model does to the process that runs it.
+"""The worker's side of a model host: batches in, answers out, even if the model ends its process.
 
 If the host dies while it scores a batch, or does not answer within the deadline:
 
@@ -135,7 +135,7 @@ class ModelHost:
     async def score(
         self, values: Sequence[bytes], asks: Sequence[Ask] | None = None, *, is_suspect: bool = False
     ) -> Sequence[Answer]:
-        """Answer each request, in order. `asks[i]` says what request i asks for; None: the only operation.
+        """Answer each request, in order. `asks[i]` has the options of request i; None: the only operation.
 
         With `is_suspect`, begins with the one-by-one retry. If the caller is cancelled when the batch has run for over
         half a second, kills the child; the next call starts another. Raises HostError if the host died and cannot be

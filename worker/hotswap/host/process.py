@@ -205,7 +205,7 @@ class HostProcess:
         return f"; its last output: {tail[-_LAST_OUTPUT:]}" if (tail := self.tail) else ""
 
     def send(self, frame: bytes) -> None:
-        """Send a frame; whatever the child is not ready to read is buffered here."""
+        """Send a frame; bytes that the child is not ready to read are buffered here."""
         if self._connection.transport:
             self._connection.transport.write(frame)
 
@@ -278,13 +278,13 @@ class HostProcess:
 
     @classmethod
     def layers(cls) -> str:
-        """Return what holds of the sandbox for each kind of model, for people to read."""
+        """Return the active parts of the sandbox for each kind of model, for people to read."""
         kinds = (f"{kind}: {', '.join(shut.holds) or 'nothing'}" for kind, shut in cls.shut.items())
         return "; ".join(kinds) or "no model host yet"
 
     @classmethod
     def warnings(cls) -> list[str]:
-        """Return what a model could do here although it should not."""
+        """Return the forbidden actions that this system does not prevent."""
         missing = [f"{kind}: not shut in: {why}" for kind, shut in cls.shut.items() for why in shut.missing]
         return [cls.uncontained, *missing] if cls.uncontained else missing
 

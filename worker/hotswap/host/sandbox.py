@@ -1,4 +1,4 @@
-"""Shuts a model host in, without privileges: what runs in it then reaches its model, its folder and its worker.
+"""Confines a model host, without privileges, to its model, its folder and its worker.
 
     files       Landlock: reads its model, the runtime's libraries, Python, Java, the cache of artifacts and what the
                 worker's configuration adds; writes its own folder; sees nothing of other processes in /proc
@@ -115,7 +115,7 @@ class Enclosure:
         """The layers that this machine lacks, each with the reason."""
 
     def enter(self, read: Iterable[str]) -> None:
-        """Keep only the current folder, which is writable, and what a host needs to read, with `read`."""
+        """Keep only the current folder, which is writable, and a host's readable folders, with `read`."""
         if self._sandbox.mode == "off":
             return
         if sys.platform != "linux":

@@ -111,7 +111,7 @@ def _parse_sealed(body: memoryview, count: int, order: Seal, given: Given) -> li
 
 
 def _check(batch: memoryview, size: int, records: int, stamp: Stamp) -> None:
-    """Raise ValueError unless the batch is what the broker, and the sequence of the next one, rely on."""
+    """Raise ValueError unless the batch is as the broker and the next one's sequence require."""
     header = Header.read(batch)
     is_whole = len(batch) == size == size_of(batch) and header.magic == MAGIC and header.base_offset == 0
     is_counted = 0 < records == header.records_count == header.last_offset_delta + 1
@@ -121,7 +121,7 @@ def _check(batch: memoryview, size: int, records: int, stamp: Stamp) -> None:
 
 
 def _record(record: Record) -> bytes:
-    """Encode what a record has behind its offset: key, value and headers (format v2)."""
+    """Encode the part of a record after its offset: key, value and headers (format v2)."""
     key, value, headers = record
     return record_field(key) + record_field(value) + zigzag(len(headers)) + record_headers(headers)
 

@@ -172,12 +172,12 @@ def install(rules: Sequence[Rule]) -> None:
     class _Program(ctypes.Structure):
         _fields_ = (("length", ctypes.c_ushort), ("code", ctypes.c_void_p))
 
-    given = _Program(len(program) // 8, ctypes.addressof(buffer))
+    filters = _Program(len(program) // 8, ctypes.addressof(buffer))
     if _libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "no_new_privs")
     # Without the second flag, kernels before 5.16 would slow down all code of the process, against speculation.
     flags = _ALL_THREADS | _NO_MITIGATIONS
-    result = _libc.syscall(_BOTH["seccomp"][_machine()[1]], _SET_FILTER, flags, ctypes.byref(given))
+    result = _libc.syscall(_BOTH["seccomp"][_machine()[1]], _SET_FILTER, flags, ctypes.byref(filters))
     if result:
         error = ctypes.get_errno() if result < 0 else errno.EBUSY  # else a thread that has another filter
         raise OSError(error, os.strerror(error))
@@ -207,7 +207,7 @@ def _compile(rules: Sequence[Rule]) -> bytes:
 
 
 def _body(rule: Rule) -> list[tuple[int, int, int, int]]:
-    """Return what decides on a call of the rule; it ends with a return on every path."""
+    """Return the instructions that decide on a call of the rule; it ends with a return on every path."""
     refuse = (_RETURN, 0, 0, _REFUSE | rule.error)
     if not rule.tests:
         return [refuse]

@@ -109,7 +109,7 @@ def _mount_shared_memory() -> str:
     return ""
 
 
-def _start_init(*given: int) -> int:
+def _start_init(*descriptors: int) -> int:
     """Start the namespace's init: it reaps orphans, mounts a /proc of this namespace, and ends all of it by ending."""
     reader, writer = os.pipe()
     if init := os.fork():
@@ -121,7 +121,7 @@ def _start_init(*given: int) -> int:
     # Fails where a container masks parts of its /proc; the outer /proc then stays visible, as without a namespace.
     with contextlib.suppress(OSError):
         _call("mount", b"proc", b"/proc", b"proc", _NOSUID | _NODEV | _NOEXEC, None)
-    _close_inherited(*given, reader, writer)
+    _close_inherited(*descriptors, reader, writer)
     while True:
         signal.sigwait({signal.SIGCHLD})
         _reap()
@@ -138,12 +138,12 @@ def _exec(command: list[str], report: int, behind_s: float) -> NoReturn:
     os.execvp(command[0], [*command, str(os.getppid())])  # noqa: S606 - the worker's own command
 
 
-def _close_inherited(*given: int) -> None:
+def _close_inherited(*descriptors: int) -> None:
     """Close the host's connection and output here, so that the worker sees both end when the host ends."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for standard in (1, 2):
         os.dup2(nothing, standard)
-    for descriptor in (nothing, *given):
+    for descriptor in (nothing, *descriptors):
         os.close(descriptor)
 
 
@@ -207,12 +207,12 @@ def _has_more_than(limit: int, descriptors: str) -> bool:
 
 def _reap(host: int = 0) -> int | None:
     """Reap all children that have ended; return the host's status if it is among them, else None."""
-    found = None
+    status = None
     with contextlib.suppress(ChildProcessError):
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:
             if ended[0] == host:
-                found = ended[1]
-    return found
+                status = ended[1]
+    return status
 
 
 def _end_orphans() -> None:

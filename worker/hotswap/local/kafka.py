@@ -271,15 +271,15 @@ def _remembered_port(directory: Path) -> int:
         return 0
 
 
-def _ports(wanted: int) -> tuple[int, int]:
-    """Return the port for clients, `wanted` or any free one, and one for the controller."""
+def _ports(port: int) -> tuple[int, int]:
+    """Return the port for clients, `port` or any free one, and one for the controller."""
     free = free_ports()
-    if not wanted:
+    if not port:
         return next(free), next(free)
-    if not _is_free(wanted):
+    if not _is_free(port):
         advice = "stop the program that listens there, or choose another port"
-        raise StartError(f"port {wanted} of 127.0.0.1 is in use: {advice}")
-    return wanted, next(port for port in free if port != wanted)
+        raise StartError(f"port {port} of 127.0.0.1 is in use: {advice}")
+    return port, next(other for other in free if other != port)
 
 
 def free_ports() -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""What a worker tells of its machine: its Java, the free space of its cache, and the memory that it takes there."""
+"""Facts about a worker's machine: its Java, the free space of its cache, its memory."""
 
 import ctypes
 import functools
@@ -15,34 +15,36 @@ _LITTLE_BYTES = 512 << 20
 
 
 class Machine(NamedTuple):
-    """What there is to tell, a line for each thing, and what is wrong with it and what to do; both for a person."""
+    """Facts, a line each, and faults with their remedies; both for people."""
 
-    told: Mapping[str, str]
+    facts: Mapping[str, str]
     faults: tuple[str, ...] = ()
 
 
 def look(cache: Path) -> Machine:
     """Look at this machine; may take seconds, and never raises."""
-    told: dict[str, str] = {}
+    facts: dict[str, str] = {}
     faults = []
     try:
         java = find_java()
-        told["java"] = f"{java.version} at {java.executable}"
+        facts["java"] = f"{java.version} at {java.executable}"
     except StartError as error:
-        told["java"] = str(error)
+        facts["java"] = str(error)
         faults.append(f"no model host can be started: {error}")
     if memory := memory_of(os.getpid()):
-        told["memory"] = f"{memory / (1 << 20):,.0f} MiB with its hosts"
+        facts["memory"] = f"{memory / (1 << 20):,.0f} MiB with its hosts"
     there = next(path for path in (cache, *cache.parents) if path.exists())
     try:
         free = shutil.disk_usage(there).free
-        told["cache"] = f"{cache} has {free / (1 << 30):.1f} GiB free"
+        facts["cache"] = f"{cache} has {free / (1 << 30):.1f} GiB free"
         if free < _LITTLE_BYTES:
-            faults.append(f"{told['cache']}: free space there, or set HOTSWAP_CACHE, or the next swap may find no room")
+            faults.append(
+                f"{facts['cache']}: free space there, or set HOTSWAP_CACHE, or the next swap may find no room"
+            )
     except OSError as error:
-        told["cache"] = f"{cache} cannot be looked at: {error.strerror}"
-        faults.append(told["cache"])
-    return Machine(told, tuple(faults))
+        facts["cache"] = f"{cache} cannot be looked at: {error.strerror}"
+        faults.append(facts["cache"])
+    return Machine(facts, tuple(faults))
 
 
 def return_free_memory() -> None:
@@ -76,9 +78,9 @@ def memory_of(pid: int, processes: Path = Path("/proc")) -> int:
             continue  # it has ended meanwhile
         children.setdefault(int(facts[1]), []).append(int(folder.name))
         pages[int(folder.name)] = int(facts[21])
-    found, ours = 0, [pid]
+    pages_used, ours = 0, [pid]
     while ours:
         one = ours.pop()
-        found += pages.get(one, 0)
+        pages_used += pages.get(one, 0)
         ours += children.get(one, [])
-    return found * os.sysconf("SC_PAGE_SIZE")
+    return pages_used * os.sysconf("SC_PAGE_SIZE")

@@ -1,4 +1,4 @@
-"""What signals do to the process of a worker or a gateway."""
+"""Signals of a worker's or gateway's process."""
 
 import asyncio
 import logging
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class Looking(Protocol):
-    """What has a trust file."""
+    """An owner of a trust file."""
 
     def look(self) -> None: ...  # noqa: D102 - see `service.Worker`, `gateway.deployment.Deployment`
 
@@ -29,7 +29,7 @@ class Running(Looking, Protocol):
 
 
 class Signals:
-    """SIGTERM and SIGINT stop the worker, and a second one kills it; SIGHUP has it read again what may have changed."""
+    """SIGTERM and SIGINT stop the worker, and a second one kills it; SIGHUP reloads log level and trust file."""
 
     def __init__(self, workers: Sequence[Running], *, stop_timeout_s: float) -> None:
         """`workers` are those that this process has run; the last one runs."""
@@ -60,7 +60,7 @@ class Signals:
 
 
 def listen_for_changes(looking: Callable[[], Iterable[Looking]]) -> None:
-    """Have SIGHUP read again what may have changed: the log level, and the trust file of each of these."""
+    """Have SIGHUP reload the log level, and the trust file of each of these."""
 
     def read_again() -> None:
         read_log_level()

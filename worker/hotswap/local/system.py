@@ -1,4 +1,4 @@
-"""What operating systems do differently, in one place: the client and most commands run on whatever system there is.
+"""Differences of operating systems, in one place: the client and most commands run on all.
 
 What belongs to workers and model hosts (`service`, `host/`, the rest of `local/`) needs Linux or macOS, and is loaded
 where it is used. tests/unit/local/test_system.py keeps all else free of what Windows or macOS lacks.
@@ -53,7 +53,7 @@ def open_folder(path: Path) -> int:
 
 
 def lock(descriptor: int, *, is_exclusive: bool = False) -> None:
-    """Lock what is open, until it is closed. Raises OSError if it is to be exclusive and somebody has it."""
+    """Lock an open file until it is closed. Raises OSError if it is to be exclusive and somebody has it."""
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB if is_exclusive else fcntl.LOCK_SH)
 
 
@@ -68,7 +68,7 @@ def open_plain(path: Path) -> BinaryIO:
 
 @contextlib.contextmanager
 def keyboard(press: Callable[[str], None]) -> Iterator[None]:
-    """Call `press` with what is typed, while in the block, if there is a keyboard; on Windows, as if there is none."""
+    """Call `press` with each typed key, while in the block, if there is a keyboard; on Windows, as if there is none."""
     if sys.platform == "win32" or not sys.stdin.isatty():
         yield
         return

@@ -65,7 +65,7 @@ def configuration_of(document: Any, name: str) -> Configuration:
 
 
 def document_of(configuration: Configuration) -> dict[str, Any]:
-    """Convert a configuration to its JSON document: only what differs from the default."""
+    """Convert a configuration to its JSON document, without defaults."""
     default = Configuration()
     document = {
         part.name: getattr(configuration, part.name)

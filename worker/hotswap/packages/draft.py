@@ -63,8 +63,8 @@ def draft_proto(
     """
     fields = valid_names(field.name for field in inputs)
     offered = outputs or [Output("prediction", 0, 1, classes=())]
-    wanted = [output for output in offered if not output.is_inner or output.name in asked] or offered
-    chosen = _choose(wanted, len(wanted) if is_flat else _MOST_CLASSES)
+    candidates = [output for output in offered if not output.is_inner or output.name in asked] or offered
+    chosen = _choose(candidates, len(candidates) if is_flat else _MOST_CLASSES)
     answers = valid_names(output.name for output in chosen)
     rows = [(f"{field.type} {fields[field.name]}", field.comment) for field in inputs]
     is_by_row = not is_flat and any(output.is_list for output in chosen)
@@ -95,7 +95,7 @@ def draft_proto(
         _unfound(fields, lambda column: [column if column in fields.values() else _substituted(column)]),
         _inverted(_unfound(answers, lambda output: _same_names(output, offered))),
         chosen,
-        [output for output in offered if output not in wanted],
+        [output for output in offered if output not in candidates],
     )
 
 
@@ -110,18 +110,18 @@ def valid_names(names: Iterable[str]) -> dict[str, str]:
     Names that are valid identifiers keep them; the others choose after them. No name is given to another than its own:
     a table's column would fill either.
     """
-    given = list(dict.fromkeys(names))
+    unique = list(dict.fromkeys(names))
     used: set[str] = set()
     valid: dict[str, str] = {}
-    for name in sorted(given, key=lambda name: _identifier(name) != name):
+    for name in sorted(unique, key=lambda name: _identifier(name) != name):
         base = candidate = _identifier(name)
         number = 1
-        while _json_name(candidate) in used or (candidate != name and candidate in given):
+        while _json_name(candidate) in used or (candidate != name and candidate in unique):
             number += 1
             candidate = f"{base}_{number}"
         used.add(_json_name(candidate))
         valid[name] = candidate
-    return {name: valid[name] for name in given}
+    return {name: valid[name] for name in unique}
 
 
 def _choose(outputs: Sequence[Output], most: int) -> list[Output]:
@@ -160,14 +160,14 @@ def _output_type(output: Output) -> str:
     return "int64" if output.is_whole else "double"
 
 
-def _unfound(names: Mapping[str, str], found: Callable[[str], Sequence[str]]) -> dict[str, str]:
-    return {name: valid for name, valid in names.items() if list(found(name)) != [valid]}
+def _unfound(names: Mapping[str, str], find: Callable[[str], Sequence[str]]) -> dict[str, str]:
+    return {name: valid for name, valid in names.items() if list(find(name)) != [valid]}
 
 
 def _same_names(output: str, outputs: Sequence[Output]) -> list[str]:
     # outputs.py matches a field to an output by name, with `_` for characters that an identifier cannot have.
-    wanted = _substituted(output)
-    return [_substituted(other.name) for other in outputs if _substituted(other.name) == wanted]
+    substituted = _substituted(output)
+    return [_substituted(other.name) for other in outputs if _substituted(other.name) == substituted]
 
 
 def _inverted(names: Mapping[str, str]) -> dict[str, str]:

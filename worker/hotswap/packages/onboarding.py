@@ -46,7 +46,7 @@ _DEADLINE_S = 10.0  # of a batch; unused, since the samples are scored while the
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What to pack. None: detected (`kind`, `name`), drafted (`proto`), or absent.
+    """The request of a package. None: detected (`kind`, `name`), drafted (`proto`), or absent.
 
     `previous` is a package or a proto of the version before; `previous_version` its number, None: the package's.
     `may_lack`: the sample need not have each column that the model reads. `is_flat`: draft a proto that /v2 can use.
@@ -65,7 +65,7 @@ class Wish:
 
 
 class _Known(NamedTuple):
-    """What is known from the model and the sample."""
+    """The facts of the model and the sample."""
 
     name: str
     kind: str
@@ -221,8 +221,8 @@ def _draft(wish: Wish, known: _Known) -> Draft:
 def _operations(options: Mapping[str, str]) -> list[str]:
     """Return the operations: for a jar the methods that its configuration names, for any other model one."""
     several = [name.removeprefix("method.") for name in options if name.startswith("method.")]
-    given = (options.get(name, "").partition("(")[0].strip() for name in ("method", "modelMethod"))  # or a signature
-    one = next(filter(None, given), "transform")
+    methods = (options.get(name, "").partition("(")[0].strip() for name in ("method", "modelMethod"))  # or a signature
+    one = next(filter(None, methods), "transform")
     names = several or [one]
     if odd := [name for name in names if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII)]:
         raise UsageError(
@@ -276,7 +276,7 @@ def _lacking(wish: Wish, columns: Sequence[str], advice: str = "") -> list[str]:
 
 
 def _remarks(known: _Known, draft: Draft, configuration: Configuration) -> Iterator[str]:
-    """Yield notes on what the draft does not say by itself: guessed types, outputs that are left out or too large."""
+    """Yield notes on the draft: guessed types, outputs that are left out or too large."""
     schema = configuration.runtime.get("schema")
     if known.sample and schema == known.sample.schema:
         yield (
@@ -286,11 +286,11 @@ def _remarks(known: _Known, draft: Draft, configuration: Configuration) -> Itera
     if unoffered := known.interface.unoffered if known.interface else ():
         yield f"left out of the answer, since no field can hold it: {', '.join(unoffered)}"
     if draft.left_out:
-        told = ", ".join(f"{output.name} ({output.kind})" for output in draft.left_out)
+        outputs = ", ".join(f"{output.name} ({output.kind})" for output in draft.left_out)
         example = json.dumps({"outputs": {draft.left_out[0].name: draft.left_out[0].name}})
         yield (
-            f"left out of the answer, since only other stages of the model read it: {told}; to have one answered, name "
-            f"it in the configuration's `outputs`, as by --config file.json with {example}"
+            f"left out of the answer, since only other stages of the model read it: {outputs}; to have one answered, "
+            f"name it in the configuration's `outputs`, as by --config file.json with {example}"
         )
     elif inner := [output.name for output in draft.answered if output.is_inner and unoffered]:
         yield f"the answer has only what other stages of the model read: {', '.join(inner)}"

@@ -141,26 +141,26 @@ def _unpack(path: Path, folder: Path, max_bytes: int) -> list[Path]:
 
 
 def _read(path: Path, manifest: Path, files: list[Path]) -> Package:
-    said = _parse(path, manifest)
+    parsed = _parse(path, manifest)
     by_name = {file.name: file for file in reversed(files)}
-    for name, digest in said.sha256.items():
+    for name, digest in parsed.sha256.items():
         _check(path, name, by_name.get(name), digest)
-    if said.model not in said.sha256 or (said.samples and said.samples not in said.sha256):
+    if parsed.model not in parsed.sha256 or (parsed.samples and parsed.samples not in parsed.sha256):
         raise SwapError(
             SwapCode.ARTIFACT_INVALID, f"package {path}: its {MANIFEST} names files without giving their digests"
         )
-    protos = [read_proto(by_name[name]) for name in PROTOS if name in said.sha256 and name in by_name]
+    protos = [read_proto(by_name[name]) for name in PROTOS if name in parsed.sha256 and name in by_name]
     samples: tuple[bytes, ...] = ()
-    if said.samples and protos:
-        with by_name[said.samples].open(encoding="utf-8", newline="") as text:
+    if parsed.samples and protos:
+        with by_name[parsed.samples].open(encoding="utf-8", newline="") as text:
             samples = encode_samples(text, schema_of(protos[0]), f"samples of package {path}")
     return Package(
-        name=said.name,
-        version=said.version,
-        kind=said.kind,
-        model=by_name[said.model],
+        name=parsed.name,
+        version=parsed.version,
+        kind=parsed.kind,
+        model=by_name[parsed.model],
         proto=protos[0] if protos else None,
-        configuration=configuration_of(said.configuration, f"of package {path}"),
+        configuration=configuration_of(parsed.configuration, f"of package {path}"),
         samples=samples,
     )
 
@@ -179,22 +179,22 @@ def _check(path: Path, name: str, file: Path | None, digest: str) -> None:
             return  # a modelpackage.zip on its own: the proto is beside it
         raise SwapError(SwapCode.ARTIFACT_INVALID, f"package {path}: {name} is missing")
     with file.open("rb") as content:
-        found = hashlib.file_digest(content, "sha256").hexdigest()
-    if found != digest:
+        actual = hashlib.file_digest(content, "sha256").hexdigest()
+    if actual != digest:
         raise SwapError(
             SwapCode.DIGEST_MISMATCH,
-            f"package {path}: {name} has the SHA-256 {found}, but was packed with {digest}: it was changed or damaged "
+            f"package {path}: {name} has the SHA-256 {actual}, but was packed with {digest}: it was changed or damaged "
             "since; pack the model again, or pass the other file as an option",
         )
 
 
 def _read_acumos(path: Path, files: list[Path]) -> Package:
-    found = read_acumos(path, files)
+    acumos = read_acumos(path, files)
     return Package(
-        name=found.name,
+        name=acumos.name,
         version=None,
-        kind=found.kind,
-        model=found.model,
-        proto=read_proto(found.proto) if found.proto else None,
-        configuration=found.configuration,
+        kind=acumos.kind,
+        model=acumos.model,
+        proto=read_proto(acumos.proto) if acumos.proto else None,
+        configuration=acumos.configuration,
     )

@@ -26,7 +26,7 @@ _LEAST_JAVA: Final = "17"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What to pack. `model` is a file or a folder; `samples` a CSV with the proto's names in its header, or empty."""
+    """The content of a package. `model`: a file or folder; `samples`: a CSV with the proto's names as header."""
 
     name: str
     version: str
@@ -56,18 +56,18 @@ def write_package(content: Content, folder: Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".hotswap-", dir=folder) as temporary:
-            made = Path(temporary)
-            (made / _proto_name(content)).write_bytes(content.proto.source or b"")
-            (made / "metadata.json").write_text(json.dumps(_metadata(content), indent=2) + "\n", encoding="utf-8")
+            scratch = Path(temporary)
+            (scratch / _proto_name(content)).write_bytes(content.proto.source or b"")
+            (scratch / "metadata.json").write_text(json.dumps(_metadata(content), indent=2) + "\n", encoding="utf-8")
             with as_file(content.model) as model:
-                _write_model_package(content, model, made / "modelpackage.zip")
-            names = [name for name in _FILES if (made / name).exists()]
-            inside: dict[str, Path | bytes] = {name: made / name for name in names}
+                _write_model_package(content, model, scratch / "modelpackage.zip")
+            names = [name for name in _FILES if (scratch / name).exists()]
+            inside: dict[str, Path | bytes] = {name: scratch / name for name in names}
             if licence := _licence(content.model):
                 inside[_LICENCE] = licence
-            write_zip(made / _FILES[-1], inside)
+            write_zip(scratch / _FILES[-1], inside)
             for name in (*names, _FILES[-1]):
-                (made / name).replace(folder / name)
+                (scratch / name).replace(folder / name)
     except OSError as error:
         raise UsageError(f"{folder} cannot be written: {error.strerror} ({error.filename})") from error
     return [folder / name for name in (*names, _FILES[-1])]

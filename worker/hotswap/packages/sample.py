@@ -23,7 +23,7 @@ _DDL: Final = {"bool": "BOOLEAN", "int64": "BIGINT", "double": "DOUBLE", "string
 
 @dataclass(slots=True)
 class _Type:
-    """What all cells of a column so far have in common."""
+    """The common properties of a column's cells so far."""
 
     is_truth: bool = True
     is_whole: bool = True

@@ -1,4 +1,4 @@
-"""What an operator sets. Others import what is named here, and `kafka` where only Kafka's settings are meant."""
+"""Settings of an operator. Import from here, or from `kafka` for Kafka's settings alone."""
 
 from hotswap.settings.fields import OWN_CONTROL, PREFIX, Settings, Topics, nearest, origins, unknown_variables
 

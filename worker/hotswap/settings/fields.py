@@ -240,24 +240,24 @@ class Settings(KafkaSettings, GroupSettings, TrustSettings):
             status=self.status_topic,
         )
 
-    def batch_ms(self, asked: int | None) -> int:
+    def batch_ms(self, requested: int | None) -> int:
         """Return a host's deadline for a batch, given the one that its configuration asks for, milliseconds.
 
         Raises:
             SwapError: CONFIGURATION_INVALID, it asks for more than this worker allows.
 
         """
-        if (asked or 0) > self.max_deadline_ms:
+        if (requested or 0) > self.max_deadline_ms:
             raise SwapError(
                 SwapCode.CONFIGURATION_INVALID,
-                f"the configuration's deadline_ms is {asked}, but HOTSWAP_MAX_DEADLINE_MS of this worker is "
+                f"the configuration's deadline_ms is {requested}, but HOTSWAP_MAX_DEADLINE_MS of this worker is "
                 f"{self.max_deadline_ms}: lower the former, or raise the latter on every worker",
             )
-        return asked or self.deadline_ms
+        return requested or self.deadline_ms
 
-    def staging_ms(self, asked: int | None) -> int:
-        """Return the time limit for staging, milliseconds: what the command asks for, but no more than is allowed."""
-        return min(asked or self.swap_deadline_ms, max(self.swap_deadline_ms, self.max_deadline_ms))
+    def staging_ms(self, requested: int | None) -> int:
+        """Return the time limit for staging, milliseconds: the command's, bounded by the allowed one."""
+        return min(requested or self.swap_deadline_ms, max(self.swap_deadline_ms, self.max_deadline_ms))
 
     @property
     def store_url(self) -> str:
@@ -307,10 +307,10 @@ def origins() -> Mapping[str, str]:
 
     Raises UsageError, as Settings does.
     """
-    found: dict[str, str] = {}
+    places: dict[str, str] = {}
     for where, source in reversed(list(_sources(Settings))):
-        found |= dict.fromkeys(source(), where)
-    return found
+        places |= dict.fromkeys(source(), where)
+    return places
 
 
 def unknown_variables() -> Mapping[str, str]:

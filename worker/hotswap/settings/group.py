@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class GroupSettings(BaseSettings):
-    """What a worker promises about its answers, and how long it keeps its place in the group."""
+    """A worker's delivery guarantee and its time-outs in the group."""
 
     model_config = SettingsConfigDict(defer_build=True)
 

@@ -1,4 +1,4 @@
-"""Where Kafka is, and what a client shows it."""
+"""Kafka's address and a client's credentials."""
 
 from pathlib import Path
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Whose signatures commands need, and who signs."""
+"""Trusted keys and the signing key of commands."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class TrustSettings(BaseSettings):
-    """Of workers, and of whoever commands them."""
+    """Settings of workers and of the senders of commands."""
 
     model_config = SettingsConfigDict(defer_build=True)
 

@@ -1,1 +1,1 @@
-"""Who may command: signatures of commands, the file of trusted keys, and the fold behind them; any reader may call."""
+"""Authorization of commands: signatures, the file of trusted keys, and the fold behind them; any reader may call."""

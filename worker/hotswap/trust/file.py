@@ -18,7 +18,7 @@ from hotswap.trust.roles import EVERY, SigningRole
 
 
 class Key(BaseModel):
-    """A public key, and what it may command of which deployments."""
+    """A public key, with its role and deployments."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     name: Annotated[str, Field(min_length=1)]
@@ -46,7 +46,7 @@ class Key(BaseModel):
 
     @property
     def title(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
         return f"{self.id} ({self.name})"
 
     def commands(self, deployment: str) -> bool:
@@ -96,7 +96,7 @@ class Trust:
 
 
 def parse(content: bytes, where: str) -> Trust:
-    """Return what a trust file says. Raises UsageError: an entry is wrong; the message names it."""
+    """Return a trust file's content. Raises UsageError if an entry is wrong; the message names it."""
     import tomllib  # noqa: PLC0415 - few have a trust file
 
     try:
@@ -122,7 +122,7 @@ def _check(keys: Sequence[Key], where: str) -> None:
 
 
 def _fault(fault: ErrorDetails, document: Mapping[str, Any]) -> str:
-    """Return what is wrong with an entry."""
+    """Return the fault of an entry."""
     place, entries = fault["loc"], document.get("key")
     if len(place) < 2 or not isinstance(entries, list):  # noqa: PLR2004 - the list, and which of it
         return f"{place[0]}: {fault['msg']}"

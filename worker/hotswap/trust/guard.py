@@ -27,7 +27,7 @@ CODES = frozenset({SwapCode.SIGNATURE_MISSING, SwapCode.SIGNATURE_INVALID, SwapC
 
 
 class Record(Protocol):
-    """What is asked of a record of the control topic; `timestamp` in milliseconds since the epoch."""
+    """A record of the control topic to check; `timestamp` in milliseconds since the epoch."""
 
     @property
     def offset(self) -> int: ...  # noqa: D102 - Kafka's own
@@ -40,7 +40,7 @@ class Record(Protocol):
 
 
 class Guard:
-    """What the control log of one deployment demands of its next record; `trust` None: nothing can be verified."""
+    """The requirements of a deployment's control log for its next record; `trust` None: nothing can be verified."""
 
     def __init__(self, deployment: str, *, trust: Trust | None = None, topic: str = "") -> None:
         self.deployment = deployment
@@ -76,7 +76,7 @@ class Guard:
 
     @property
     def warning(self) -> str:
-        """What is wrong with the trust file, or if the log may require signatures and there is none; else empty."""
+        """The fault of the trust file, or its absence if the log may require signatures; else empty."""
         if self._unverified is None:
             return self.kept
         return (
@@ -85,7 +85,7 @@ class Guard:
         )
 
     def check(self, role: SigningRole | None, record: Record) -> None:
-        """Check that a command may be folded; `role` None: only a later version can tell who may give it.
+        """Check that a command may be folded; `role` None: only a later version knows its role.
 
         Then a valid signature by any key for this deployment will do. A later version may refuse it all the same; but
         to refuse here what is accepted there would be to guess.
@@ -103,7 +103,7 @@ class Guard:
             self._check_right(self._signer(record, self.trust), role, record.timestamp)
 
     def signer(self, record: Record) -> Key | None:
-        """Return the key that signed a record, whatever it may command; None: none that can be verified here."""
+        """Return the key that signed a record, in any role; None: none that can be verified here."""
         try:
             return self._signer(record, self.trust) if self.trust else None
         except SwapError:
@@ -124,8 +124,8 @@ class Guard:
             why = f"the command must be signed{since}: sign it with --sign-with, or HOTSWAP_SIGN_WITH"
             raise SwapError(SwapCode.SIGNATURE_MISSING, why)
         if (len(keys), len(signatures)) != (1, 1):
-            found = f"{len(keys)} headers {KEY_ID} and {len(signatures)} headers {SIGNATURE}"
-            raise SwapError(SwapCode.SIGNATURE_INVALID, f"a signed command has one of each, and this one has {found}")
+            counts = f"{len(keys)} headers {KEY_ID} and {len(signatures)} headers {SIGNATURE}"
+            raise SwapError(SwapCode.SIGNATURE_INVALID, f"a signed command has one of each, and this one has {counts}")
         named = keys[0][:_SHOWN].decode("ascii", "backslashreplace")
         if not (key := trust.keys.get(named)):
             raise SwapError(SwapCode.NOT_TRUSTED, f"the trust file has no key {named}: see `hotswap keys list`")

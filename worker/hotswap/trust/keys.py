@@ -1,4 +1,4 @@
-"""Ed25519 keys and what they sign: a command's exact bytes, bound to its control topic and cluster.
+"""Ed25519 keys and their signatures: of a command's exact bytes, bound to its control topic and cluster.
 
 The encoding is DSSE's (https://github.com/secure-systems-lab/dsse/blob/master/protocol.md), so nothing is brought into
 a canonical form: the bytes that were signed are the bytes that were written. `cryptography` is an extra.
@@ -28,7 +28,7 @@ def key_id(public: bytes) -> str:
 
 
 def signed_bytes(value: bytes, *, topic: str, cluster: str) -> bytes:
-    """Return what the signature of a control record's value is over: DSSE's pre-authentication encoding of it.
+    """Return the signed bytes of a control record's value: DSSE's pre-authentication encoding of it.
 
     A topic's name has no semicolon, so no two pairs of topic and cluster have the same type.
     """

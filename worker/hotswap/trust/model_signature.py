@@ -69,7 +69,7 @@ class _Statement(BaseModel):
 
 
 def verify_model(model: Path, signature: Path, key: Path) -> None:
-    """Check that a file, or each file of a folder, is what the signature says, and that the key made it.
+    """Verify a file, or each file of a folder, against its signature and the key.
 
     A file more is refused as is one less: all that is uploaded is signed. Nothing is asked of anybody else.
 
@@ -83,12 +83,12 @@ def verify_model(model: Path, signature: Path, key: Path) -> None:
     files = files_of(model) if model.is_dir() else {".": model}
     if wrong := list(_differences(model, files, signed)):
         more = f", and {len(wrong) - _MOST_FILES} more files" if len(wrong) > _MOST_FILES else ""
-        told = ", ".join(wrong[:_MOST_FILES])
-        raise SwapError(SwapCode.SIGNATURE_INVALID, f"{model} is not what {signature} says: {told}{more}")
+        names = ", ".join(wrong[:_MOST_FILES])
+        raise SwapError(SwapCode.SIGNATURE_INVALID, f"{model} is not what {signature} says: {names}{more}")
 
 
 def _differences(model: Path, files: Mapping[str, Path], signed: Mapping[str, _Resource]) -> Iterator[str]:
-    """Yield what differs."""
+    """Yield the differences."""
     for name in sorted(files.keys() | signed):
         shown = model.name if name == "." else name
         if name not in signed:
@@ -117,8 +117,8 @@ def _signed(signature: Path, key: Path) -> list[_Resource]:
     except ValidationError as error:
         at = error.errors()[0]
         where = ".".join(map(str, at["loc"]))
-        told = f"{where}: {at['msg'][0].lower()}{at['msg'][1:]}"
-        raise UsageError(f"{signature} is no model signature that a key can verify ({told}): {_HOW}") from error
+        reason = f"{where}: {at['msg'][0].lower()}{at['msg'][1:]}"
+        raise UsageError(f"{signature} is no model signature that a key can verify ({reason}): {_HOW}") from error
 
 
 def _check(public: Any, bundle: _Bundle, signature: Path, key: Path) -> None:
@@ -158,7 +158,7 @@ def _public_key(path: Path) -> Any:
 
 
 def _by(public: Any) -> list[Any]:
-    """Return what else a key's `verify` is told: for ECDSA, the digest that fits the curve, as Sigstore has it."""
+    """Return further arguments of a key's `verify`: for ECDSA, the digest that fits the curve, as Sigstore has it."""
     from cryptography.hazmat.primitives import hashes  # noqa: PLC0415 - an extra
     from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415 - the same
 

@@ -1,4 +1,4 @@
-"""Decides whether a trust file that has changed is taken, by what the log means under it: no I/O, no clock."""
+"""Decides whether a changed trust file is accepted, by the log's meaning under it: no I/O, no clock."""
 
 from hotswap.errors import SwapError
 from hotswap.swap import Outcome, Verdict
@@ -30,7 +30,7 @@ class Renewal:
         return self._after.next_offset
 
     def receive(self, record: Record) -> None:
-        """Compare what becomes of the next record."""
+        """Compare the next record's outcome."""
         before, after = _verdict(self._before, record), _verdict(self._after, record)
         if before is None or self.lost:
             return

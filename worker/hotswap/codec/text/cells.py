@@ -189,10 +189,10 @@ def decode_base64(text: str) -> bytes:
 
     Python's own decoders skip unknown characters and accept too much padding.
     """
-    found = _BASE64.fullmatch(text)
-    if not found or len(found[1]) % 4 == 1 or (found[2] and len(text) % 4):
+    match = _BASE64.fullmatch(text)
+    if not match or len(match[1]) % 4 == 1 or (match[2] and len(text) % 4):
         raise ValueError("is not valid base64")
-    return base64.urlsafe_b64decode(found[1].replace("+", "-").replace("/", "_") + "=" * (-len(found[1]) % 4))
+    return base64.urlsafe_b64decode(match[1].replace("+", "-").replace("/", "_") + "=" * (-len(match[1]) % 4))
 
 
 def _enum(field: Any) -> Callable[[str], int]:

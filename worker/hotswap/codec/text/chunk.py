@@ -213,7 +213,7 @@ class _Others(dict[str, bytes]):
 
 
 def _numbers(cell: Cell, texts: Sequence[str], is_plain: Callable[[str], bool]) -> npt.NDArray[np.float64]:
-    """Return the numbers that the texts say: NaN for a missing one, infinity for what is odd or larger than any."""
+    """Return the numbers of the texts: NaN for a missing one, infinity for an odd or too large one."""
     try:
         if is_plain(",".join(texts)):
             return np.fromiter(map(float, [text or "nan" for text in texts]), np.float64, len(texts))

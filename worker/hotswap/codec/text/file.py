@@ -62,7 +62,7 @@ def is_json(path: Path) -> bool:
 
 
 class _Unpacked(io.RawIOBase):
-    """What is in a gzip'd file; it can be read again from its beginning if the file can."""
+    """The content of a gzip'd file; it can be read again from its beginning if the file can."""
 
     def __init__(self, file: io.BufferedReader, name: str) -> None:
         self._packed = file

@@ -1,4 +1,4 @@
-"""What a table's header, whose names fill no field, probably means."""
+"""Guesses for a table's header whose names fill no field."""
 
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -8,7 +8,7 @@ _GUESSED = 8  # names: a guess compares one with all columns, and a stranger may
 
 
 def explain_header(header: Sequence[str], columns: Sequence[str]) -> str:
-    """Return what is probably wrong with a header of which no name is one of these columns."""
+    """Return the probable fault of a header that names none of these columns."""
     for delimiter in _DELIMITERS if len(header) == 1 else ():
         if delimiter in header[0]:
             return f"is the delimiter {delimiter!r}?"
@@ -19,7 +19,7 @@ def explain_header(header: Sequence[str], columns: Sequence[str]) -> str:
 
 
 def guess(header: Sequence[str], columns: Sequence[str]) -> dict[str, str]:
-    """Return what the first names of a header probably mean, without those that resemble nothing."""
+    """Return the probable meanings of a header's first names, without those that resemble nothing."""
     return {name: near for name in header[:_GUESSED] if (near := _near(name, columns))}
 
 
@@ -37,6 +37,6 @@ def _near(name: str, columns: Sequence[str]) -> str:
         lambda column: column.startswith(f"{low}."),
     )
     for fits in rules:
-        if found := [column for column in columns if fits(column.casefold())]:
-            return " or ".join(found[:_GUESSED])
+        if matches := [column for column in columns if fits(column.casefold())]:
+            return " or ".join(matches[:_GUESSED])
     return next(iter(get_close_matches(name, columns, 1)), "")

@@ -28,7 +28,7 @@ class Renaming:
         return not self._models.keys().isdisjoint(document)
 
     def rename(self, document: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, str]]:
-        """Return a row with the proto's names, and what the row calls the fields that had others.
+        """Return a row with the proto's names, and the row's own names of fields that had others.
 
         Raises:
             UsageError: two of the model's columns fill the same field.

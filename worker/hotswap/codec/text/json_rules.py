@@ -1,4 +1,4 @@
-"""Enforces proto3's JSON mapping where google's json_format is laxer: refuses or corrects what that would misread.
+"""Enforces proto3's JSON mapping where google's json_format is laxer: refuses or corrects values that it would misread.
 
 json_format reads numbers in strings as Python does ("1_000" is 1000, "1e999" is infinity), accepts any text as base64,
 1.5 and 4294967297 as an enum's 1, true as 1.0 and [] as a message, and keeps the later one of `myField` and `my_field`.

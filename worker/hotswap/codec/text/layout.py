@@ -65,12 +65,12 @@ class BadRow(NamedTuple):
         """`row 3, column age: 'abc' is not a number; column x: …`."""
         first, *more = map(str, (Fault(self.column, self.value, self.reason), *self.more[: _MOST_FAULTS - 1]))
         left = len(self.more) - len(more)
-        told = "; ".join([first, *more, *([f"and {left} more"] if left else [])])
-        return f"row {self.number}{', ' if self.column else ': '}{told}"
+        problems = "; ".join([first, *more, *([f"and {left} more"] if left else [])])
+        return f"row {self.number}{', ' if self.column else ': '}{problems}"
 
     @property
     def hint(self) -> str:
-        """What to do if the value was meant as missing; empty if it does not look like that."""
+        """Advice if the value was probably meant as missing; else empty."""
         values = (self.value, *(fault.value for fault in self.more))
         meant = next((value for value in values if value.casefold() in _MAY_MEAN_MISSING), None)
         return f"if {meant!r} means that a value is missing, add --missing {meant}" if meant else ""

@@ -47,8 +47,8 @@ def assign(row: Any, names: Iterable[str], columns: Columns, find: Callable[[str
     """
     names = list(dict.fromkeys(names))
     own = {name: path for name in names if (path := find(name) if find else _find(row, name))}
-    wanted = dict(columns)
-    models = {name: wanted[name] for name in names if name in wanted and _find(row, wanted[name])}
+    mapping = dict(columns)
+    models = {name: mapping[name] for name in names if name in mapping and _find(row, mapping[name])}
     if not models:
         return Filled(own, {})
     as_models, as_protos = {**own, **models}, {**models, **own}

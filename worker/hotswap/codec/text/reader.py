@@ -67,7 +67,7 @@ class RowReader(Protocol):
         ...
 
     def notes(self) -> list[str]:
-        """Return what was ignored, a line each."""
+        """Return the ignored columns, a line each."""
         ...
 
 
@@ -130,7 +130,7 @@ def _make_plan(message: type[Message], header: tuple[str, ...], columns: Columns
 
 
 def _columns(row: Any) -> Iterator[str]:
-    """Yield what a header may name for a row: its fields, and those of the messages in it, which have a dot."""
+    """Yield the names that a header may have for a row: its fields, and those of its messages, with a dot."""
     for part in row.fields:
         inner = part.message_type.fields if part.message_type else ()
         yield from (f"{part.name}.{of.name}" for of in inner)
@@ -233,7 +233,7 @@ class CsvRows:
         return Row(number, row)
 
     def encoder(self) -> "ChunkEncoder | None":
-        """Return what encodes the columns of many rows; None: they are to be read one by one."""
+        """Return the encoder of many rows' columns; None if they must be read one by one."""
         if self.layout.shape == "columns" or self._options.delimiter in '"\r\n':
             return None
         from hotswap.codec.text.chunk import ChunkEncoder  # noqa: PLC0415 - numpy: not for a few rows

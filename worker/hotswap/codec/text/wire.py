@@ -23,19 +23,19 @@ def read(value: bytes, content: Format, operation: Operation, options: TextOptio
         errors = "strict" if content is Format.JSON else "surrogateescape"
         text = io.StringIO(value.decode("utf-8-sig", errors=errors), newline="")
         rows = read_rows(text, "csv" if content is Format.CSV else "json", operation.input, options)
-        found = []
+        messages_read = []
         for row in rows:
             if isinstance(row, BadRow):
                 return Refusal(Code.UNDECODABLE, str(row))
-            found.append(row.message)
+            messages_read.append(row.message)
     except UnicodeDecodeError as error:
         return Refusal(Code.UNDECODABLE, f"the request is not UTF-8: {error.reason} at byte {error.start}")
     except UsageError as error:
         return Refusal(Code.UNDECODABLE, str(error))
-    if not rows.layout.holds_many and len(found) != 1:
+    if not rows.layout.holds_many and len(messages_read) != 1:
         name = operation.input.DESCRIPTOR.full_name
-        return Refusal(Code.UNDECODABLE, f"the request has {len(found)} rows, but a {name} holds one")
-    return messages.serialize(rows.layout.pack(found))
+        return Refusal(Code.UNDECODABLE, f"the request has {len(messages_read)} rows, but a {name} holds one")
+    return messages.serialize(rows.layout.pack(messages_read))
 
 
 def write(answer: bytes, accept: Format, operation: Operation) -> bytes:
