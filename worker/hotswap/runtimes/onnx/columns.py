@@ -26,7 +26,7 @@ _LISTS: Final[Mapping[ColumnType, ColumnType]] = {"text": "texts", "whole": "who
 
 
 @dataclass(frozen=True, slots=True)
-class Input:
+class TensorInput:
     """An input of the graph, filled from `count` columns of a table, from `first` on.
 
     `inner`: the dimensions of a row, -1 if a row says; none if the tensor has rows only. `is_list`: one column has them
@@ -72,12 +72,12 @@ class Input:
         return f"input `{self.name}` has no value, and its type cannot hold a missing one"
 
 
-def inputs_of(tensors: Sequence[Any], names: Sequence[str]) -> tuple[list[Input], list[Column]]:
+def inputs_of(tensors: Sequence[Any], names: Sequence[str]) -> tuple[list[TensorInput], list[Column]]:
     """Return the inputs and the columns of a session's input tensors; `names` are those of the elements of a vector.
 
     Raises SwapError MODEL_UNSUPPORTED if a request cannot hold an input, CONFIGURATION_INVALID if the names do not fit.
     """
-    inputs: list[Input] = []
+    inputs: list[TensorInput] = []
     columns: list[Column] = []
     for tensor in tensors:
         kind, dtype = _kind(tensor)
@@ -86,7 +86,7 @@ def inputs_of(tensors: Sequence[Any], names: Sequence[str]) -> tuple[list[Input]
         count = int(np.prod(inner)) if inner else 1
         own = names if len(tensors) == 1 and count == len(names) else ()
         is_list = count != 1 and not own
-        inputs.append(Input(tensor.name, kind, dtype, inner, len(columns), count if own else 1, is_list))
+        inputs.append(TensorInput(tensor.name, kind, dtype, inner, len(columns), count if own else 1, is_list))
         if is_list:
             columns.append(Column(tensor.name, type=_LISTS[kind], width=count if count > 0 else None))
         else:

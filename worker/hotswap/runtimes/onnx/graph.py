@@ -142,7 +142,7 @@ def _remove_zip_maps(model: Any, classes: Mapping[str, tuple[str, ...]]) -> bool
 
 
 def _find_locales(model: Any) -> bool:
-    """Have texts be lowered by C.UTF-8 where the locale that the model asks for is not installed; return whether any is.
+    """Have C.UTF-8 take the place of a locale that is not installed here; return whether any is.
 
     Both lower every letter of Unicode; containers often have no other locale.
     """

@@ -28,7 +28,7 @@ _MAX_NAMED: Final = 4_096  # elements of a vector that have an output each
 
 
 @dataclass(frozen=True, slots=True)
-class Tensor:
+class TensorOutput:
     """An output of the graph, which fills `width` columns of a table from `start` on.
 
     `labels`: its values are these, and the table has their numbers. `is_object`: the table has its values as objects,
@@ -66,9 +66,9 @@ class Tensor:
 
 def outputs_of(
     tensors: Sequence[Any], labels: Mapping[str, tuple[str, ...]], classes: Mapping[str, tuple[str, ...]]
-) -> tuple[list[Tensor], list[Output], list[str]]:
+) -> tuple[list[TensorOutput], list[Output], list[str]]:
     """Return the tensors and the outputs that they fill, and a description of each that is not offered."""
-    filled: list[Tensor] = []
+    filled: list[TensorOutput] = []
     outputs: list[Output] = []
     unoffered: list[str] = []
     start = 0
@@ -89,24 +89,24 @@ def outputs_of(
 
 def _tensor(
     name: str, kind: str, inner: Sequence[Any], start: int, labels: tuple[str, ...]
-) -> tuple[Tensor, list[Output]]:
+) -> tuple[TensorOutput, list[Output]]:
     width = int(np.prod(inner)) if all(isinstance(size, int) for size in inner) else 0
     if width == 1:
         bare = Output(name, start, start + 1)
         if kind == "bool" or labels:
             shown = labels or tuple(map(str.lower, _TRUTHS))
-            return Tensor(name, start, 1, labels or _TRUTHS), [replace(bare, classes=shown)]
+            return TensorOutput(name, start, 1, labels or _TRUTHS), [replace(bare, classes=shown)]
         if kind == "string":
-            return Tensor(name, start, 1, is_object=True), [replace(bare, is_text=True)]
+            return TensorOutput(name, start, 1, is_object=True), [replace(bare, is_text=True)]
         is_whole = kind in _WHOLES
-        return Tensor(name, start, 1, is_object=is_whole), [replace(bare, is_whole=is_whole, is_object=is_whole)]
+        return TensorOutput(name, start, 1, is_object=is_whole), [replace(bare, is_whole=is_whole, is_object=is_whole)]
     if width == 0 or kind == "string":
         listed = replace(Output(name, start, start + 1), is_vector=True, is_list=True, is_object=True)
         listed = replace(listed, is_text=kind == "string", is_whole=kind in _WHOLES)
-        return Tensor(name, start, 1, is_object=True, is_list=True), [listed]
+        return TensorOutput(name, start, 1, is_object=True, is_list=True), [listed]
     whole = Output(name, start, start + width, is_vector=True)
     each = [Output(f"{name}_{place}", start + place, start + place + 1) for place in range(width)]
-    return Tensor(name, start, width), [whole, *(each if width <= _MAX_NAMED else [])]
+    return TensorOutput(name, start, width), [whole, *(each if width <= _MAX_NAMED else [])]
 
 
 def _by_class(name: str, start: int, classes: tuple[str, ...]) -> list[Output]:

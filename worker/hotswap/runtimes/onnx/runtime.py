@@ -11,7 +11,7 @@ columns.py says how a request fills the inputs, outputs.py what the outputs offe
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -24,11 +24,13 @@ from hotswap.generation import Configuration
 from hotswap.local.cores import cores_at_hand
 from hotswap.runtimes.flat.plan import FlatPlan
 from hotswap.runtimes.flat.scorer import plan_of
-from hotswap.runtimes.onnx import graph
 from hotswap.runtimes.onnx.columns import inputs_of
-from hotswap.runtimes.onnx.outputs import Tensor, outputs_of
+from hotswap.runtimes.onnx.outputs import TensorOutput, outputs_of
 from hotswap.runtimes.options import check_options, whole_number
 from hotswap.runtimes.rows import RowPlan
+
+if TYPE_CHECKING:
+    from hotswap.runtimes.onnx.graph import Graph
 
 _OPTIONS: Final = ("columns", "threads")
 _QUIET: Final = 3
@@ -57,6 +59,8 @@ class OnnxModel:
         Raises SwapError: MODEL_INVALID if it is not a model, MODEL_UNSUPPORTED if this version of onnxruntime or a
         request cannot hold it, CONFIGURATION_INVALID if the names of columns do not fit.
         """
+        from hotswap.runtimes.onnx import graph  # noqa: PLC0415 - of an extra, as onnxruntime
+
         read = graph.read(path)
         self._session: Final = _session(read, threads)
         self._about = read.about
@@ -89,7 +93,7 @@ class OnnxModel:
         tensors = [one for one in self._tensors if places & set(range(one.start, one.stop))]
         return _Scores(self.columns, self.outputs, lambda table: self._scores(tensors, table))
 
-    def _scores(self, tensors: Sequence[Tensor], table: Table) -> Table:
+    def _scores(self, tensors: Sequence[TensorOutput], table: Table) -> Table:
         matrix = np.full((len(table), self._tensors[-1].stop), np.nan)
         objects: dict[int, list[Any]] = {}
         feeds = {one.name: one.tensor(table) for one in self._inputs}
@@ -110,7 +114,7 @@ class _Scores(NamedTuple):
     score: Callable[[Table], Table]
 
 
-def _session(read: graph.Graph, threads: int) -> Any:
+def _session(read: "Graph", threads: int) -> Any:
     import onnxruntime  # noqa: PLC0415 - of an extra
 
     options = onnxruntime.SessionOptions()
