@@ -1,4 +1,4 @@
-"""The plain API: /v1/{deployment}, for those who do not know Acumos."""
+"""The plain API: /v1/{deployment}, independent of Acumos."""
 
 import base64
 import json
@@ -148,7 +148,7 @@ class Plain:
         self._limits = limits
 
     def routes(self) -> list[Route]:
-        """Return the routes, with what the OpenAPI document says of each."""
+        """Return the routes, with their OpenAPI descriptions."""
         one = "/v1/{deployment}"
         return [
             Endpoint("GET", "/v1", self.list, Says(summary="The deployments", replies={200: content(_NAMES)})),
@@ -174,7 +174,7 @@ class Plain:
         return JSONResponse({"deployments": list(self._deployments)})
 
     async def show(self, request: Request) -> Response:
-        """Reply with what serves."""
+        """Reply with the serving generation."""
         deployment = self._find(request)
         served = deployment.served
         generation = served.generation
@@ -207,8 +207,8 @@ class Plain:
         name, work = request.query_params.get("operation"), self._limits.work(request)
         if call.content is Format.PROTOBUF:
             operation = deployment.operation(name)
-            told = [("operation", operation.name.encode()), *call.headers]
-            (one,) = await deployment.ask([call.value], told, work.caller)
+            headers = [("operation", operation.name.encode()), *call.headers]
+            (one,) = await deployment.ask([call.value], headers, work.caller)
             return await replies.reply_to_message(one, operation, call.accept, work)
         asking = deployment.ask_rows(call.value, call.content, name, call.headers, work=work, is_whole=call.is_whole)
         return await replies.reply(await asking, call, work)
@@ -252,7 +252,7 @@ class Plain:
         return replies.fetched(answer)
 
     async def history(self, request: Request) -> Response:
-        """Reply with the last commands, who gave them, their outcomes, and when each generation served."""
+        """Reply with the last commands, their authors and outcomes, and when each generation served."""
         return JSONResponse(await past.history(self._find(request)))
 
     async def dead_letters(self, request: Request) -> Response:
