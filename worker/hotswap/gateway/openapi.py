@@ -1,4 +1,4 @@
-"""The OpenAPI document of a gateway, made from its routes: each of them says what it takes and what it replies."""
+"""The OpenAPI document of a gateway, from the descriptions of its routes."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -119,7 +119,7 @@ _SCHEMAS: Mapping[str, Schema] = {
 
 
 def content(schema: Schema, media_type: str = Format.JSON, example: Any = None) -> dict[str, Any]:
-    """Return what a body of this type has."""
+    """Return the content of a body of this type."""
     return {media_type: {"schema": schema} if example is None else {"schema": schema, "example": example}}
 
 
@@ -134,12 +134,12 @@ def an_object(*, required: Sequence[str] | None = None, **properties: Schema) ->
 
 
 def form(*required: str, **parts: Schema) -> Content:
-    """Return what a form of these parts has."""
+    """Return the content of a form with these parts."""
     return content(an_object(required=required, **parts), FORM)
 
 
 def parameter(name: str, description: str, schema: Schema = STRING, place: str = "query") -> Schema:
-    """Return what the document says of a parameter."""
+    """Return the description of a parameter."""
     return {"name": name, "in": place, "description": description, "schema": schema}
 
 
@@ -152,7 +152,7 @@ ANSWER: Content = {**content(BINARY, OCTETS), **content(STRING, Format.CSV), **c
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Says:
-    """What an endpoint takes and replies; its path's parameters are known."""
+    """The OpenAPI description of an endpoint, without its path's parameters."""
 
     summary: str
     parameters: Sequence[Schema] = ()
@@ -166,7 +166,7 @@ class Says:
 
 
 class Endpoint(Route):
-    """A route that says what it takes and replies."""
+    """A route with its OpenAPI description."""
 
     def __init__(self, method: str, path: str, answer: Answer, says: Says) -> None:
         super().__init__(path, answer, methods=[method])
@@ -174,26 +174,26 @@ class Endpoint(Route):
         self.says = says
 
     def operation(self, deployments: Sequence[str]) -> dict[str, Any]:
-        """Return what the document of a gateway of these deployments says of it."""
+        """Return its entry in the document of a gateway of these deployments."""
         says = self.says
-        told: dict[str, Any] = {"summary": says.summary, "operationId": self._id(), "tags": [self._tag()]}
+        entry: dict[str, Any] = {"summary": says.summary, "operationId": self._id(), "tags": [self._tag()]}
         path = [self._parameter(name, deployments) for name in sorted(self.param_convertors)]
         if path or says.parameters:
-            told["parameters"] = [*path, *says.parameters]
+            entry["parameters"] = [*path, *says.parameters]
         if says.body:
-            told["requestBody"] = {"required": not says.is_body_optional, "content": says.body}
+            entry["requestBody"] = {"required": not says.is_body_optional, "content": says.body}
         headers = {name: {"description": text, "schema": STRING} for name, text in says.headers.items()}
         bad = dict.fromkeys(says.problems, says.error) | {403: content(PROBLEM, _PROBLEMS)}
         if role := role_of(self.method, self.path_format):
             bad[401] = ERROR if self.path_format.startswith("/v2") else content(PROBLEM, _PROBLEMS)
             bad[403] = {**bad[403], **bad[401]}
-            told["security"] = [{}, {"token": [role.value]}]
-        told["responses"] = {
+            entry["security"] = [{}, {"token": [role.value]}]
+        entry["responses"] = {
             str(status): {"description": _DESCRIPTIONS[status], "content": body}
             | ({"headers": headers} if headers and status == HTTPStatus.OK else {})
             for status, body in sorted({**bad, **says.replies}.items())
         }
-        return told
+        return entry
 
     def _parameter(self, name: str, deployments: Sequence[str]) -> Schema:
         description, schema = _PATHS[name]
