@@ -88,7 +88,7 @@ async def test_what_waits_for_its_answers_waits_no_more_when_its_caller_leaves(g
             await asyncio.sleep(0)
         caller.has_left.set()
         await calling
-        assert client.deployment.desk.waiting == 0
+        assert client.deployment.router.waiting == 0
     assert caller.status == 499
 
 

@@ -22,7 +22,7 @@ from hotswap.codec.proto import Operation, Schema
 from hotswap.errors import HotswapError, SwapCode, SwapError, UsageError, pause_before
 from hotswap.gateway import rows
 from hotswap.gateway.answered import Answered, Scored, places_of
-from hotswap.gateway.desk import Desk
+from hotswap.gateway.desk import RequestRouter
 from hotswap.gateway.problems import Problem
 from hotswap.gateway.work import Work
 from hotswap.renewing import Renewing
@@ -53,7 +53,7 @@ class Deployment:
     def __init__(self, settings: Settings, *, most_waiting: int, timeout_s: float) -> None:
         self.name = settings.deployment
         self.settings = settings
-        self.desk = Desk(settings, most_waiting)
+        self.router = RequestRouter(settings, most_waiting)
         self._timeout_s = timeout_s
         self.seen = Seen.nothing(settings)
         self._served: Served | None = None
@@ -71,7 +71,7 @@ class Deployment:
             SwapError: the serving generation's proto cannot be fetched.
 
         """
-        await self.desk.start()
+        await self.router.start()
         following = follow_serving(self.settings, self.seen)
         self._served = await anext(following)
         self._following = asyncio.create_task(self._follow(following, self.seen))
@@ -83,7 +83,7 @@ class Deployment:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self.desk.stop()
+        await self.router.stop()
 
     def look(self) -> None:
         """Look now whether the trust file has changed."""
@@ -147,7 +147,7 @@ class Deployment:
         """
         token = new_token()
         requests = SameHeaders(values, [*headers, (ID_HEADER, token.encode())])
-        answered = await self.desk.ask(requests, self._timeout_s, caller, token)
+        answered = await self.router.ask(requests, self._timeout_s, caller, token)
         if late := [one for one in answered if one.answer is None]:
             detail = (
                 f"{len(late)} requests have no answer after {self._timeout_s:g} s; they may still be answered, and can "

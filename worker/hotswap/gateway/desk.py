@@ -1,7 +1,7 @@
 """Publishes a deployment's requests and finds their answers, for many callers at once.
 
 A gateway beside a fast stream must not read every answer of it. Answers are in the partition of their requests, so a
-desk publishes to one partition at a time, its *lane*, and reads that one's answers alone. If a lane's answers stop,
+router publishes to one partition at a time, its *lane*, and reads that one's answers alone. If a lane's answers stop,
 later requests take another one; those that wait are answered by whoever takes over their partition.
 """
 
@@ -192,8 +192,8 @@ class Lane:
                 self._silent_since = time.monotonic() if self._waiting else None
 
 
-class Desk:
-    """The desk of one deployment; `most` is how many requests may wait for their answers."""
+class RequestRouter:
+    """The request router of one deployment; at most `most` requests wait for their answers."""
 
     def __init__(self, settings: Settings, most: int) -> None:
         self._settings = settings

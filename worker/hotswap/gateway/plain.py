@@ -221,7 +221,7 @@ class Plain:
         deployment = self._find(request)
         wanted = PredictionId.parse(request.path_params["prediction_id"])
         answer = None
-        if wanted and wanted.partition < deployment.desk.partitions:
+        if wanted and wanted.partition < deployment.router.partitions:
             answer = await find_by_id(deployment.settings, wanted)
         if wanted is None or answer is None:
             detail = (
@@ -237,7 +237,7 @@ class Plain:
         """Reply with the answer to any request that was published before, by its source."""
         deployment = self._find(request)
         place = bodies.place_in(request)
-        if place is None or place[0] >= deployment.desk.partitions:
+        if place is None or place[0] >= deployment.router.partitions:
             detail = f"{deployment.settings.topics.requests} has no such partition or offset"
             raise Problem(HTTPStatus.NOT_FOUND, detail)
         partition, offset = place
