@@ -91,7 +91,7 @@ class Acumos:
                 "/model/methods/{operation}",
                 fair(self.predict),
                 Says(
-                    summary="Score one serialized input message by what serves",
+                    summary="Score one serialized input message with the serving generation",
                     body=content(BINARY, OCTETS),
                     is_body_optional=True,  # no bytes are a message, too
                     replies={200: ANSWER},

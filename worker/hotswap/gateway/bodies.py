@@ -81,7 +81,7 @@ async def body(request: Request, most: int) -> bytes:
     try:
         return await bounded(request, most).body()
     except ClientDisconnect:
-        raise Problem(HTTPStatus.BAD_REQUEST, "the client has left amidst its body") from None
+        raise Problem(HTTPStatus.BAD_REQUEST, "the client disconnected before the body was complete") from None
 
 
 class PredictCall(NamedTuple):
@@ -128,7 +128,7 @@ async def form(request: Request, most: int, *, fields: int = 32) -> AsyncIterato
         async with small.form(max_files=8, max_fields=fields, max_part_size=1 << 20) as parts:
             yield Form(parts, request.query_params, request.scope.get("hold", lambda _: None))
     except ClientDisconnect:
-        raise Problem(HTTPStatus.BAD_REQUEST, "the client has left amidst its body") from None
+        raise Problem(HTTPStatus.BAD_REQUEST, "the client disconnected before the body was complete") from None
     except HTTPException as error:
         raise Problem(HTTPStatus.BAD_REQUEST, f"the multipart body cannot be read: {error.detail}") from None
 

@@ -95,7 +95,7 @@ _LENGTH = parameter(
     "header",
 )
 _INFER = Says(
-    summary="Score each row of the input tensors by what serves",
+    summary="Score each row of the input tensors with the serving generation",
     parameters=(OPERATION, _LENGTH),
     body={**content(_REQUEST, example=_EXAMPLE), OCTETS: {"schema": BINARY}},
     replies={200: {**content(_RESPONSE), OCTETS: {"schema": BINARY}}},

@@ -41,8 +41,8 @@ COMMAND = (409, 422, 503, 504)
 _DESCRIPTIONS = {
     200: "Done.",
     400: "The call is wrong: something is missing, empty or malformed.",
-    401: "Nobody known calls: where the gateway has tokens, `Authorization: Bearer TOKEN` is needed.",
-    403: "Not allowed: the caller has not the role, came by way of another site or host, or brings code of its own.",
+    401: "Unauthenticated: where the gateway has tokens, send `Authorization: Bearer TOKEN`.",
+    403: "Not allowed: the caller lacks the role, came by way of another site or host, or brings code of its own.",
     404: "There is no such deployment, operation, generation or answer.",
     406: "The answer cannot be had in a format that is accepted.",
     408: "The body came too slowly.",
@@ -129,7 +129,7 @@ def a_list(of: Schema) -> Schema:
 
 
 def an_object(*, required: Sequence[str] | None = None, **properties: Schema) -> Schema:
-    """Return the schema of an object; each member is required, unless told otherwise."""
+    """Return the schema of an object; each member is required by default."""
     return {"type": "object", "required": list(properties if required is None else required), "properties": properties}
 
 

@@ -105,7 +105,7 @@ _FETCH_ANY = Says(
 _DEAD_LETTERS = Says(
     summary="Refused requests, newest first",
     parameters=(
-        parameter("limit", "At most so many; 100 unless told.", {**INTEGER, "minimum": 1, "maximum": 1_000}),
+        parameter("limit", "The most entries of a page; default 100.", {**INTEGER, "minimum": 1, "maximum": 1_000}),
         parameter("code", "Only those with this code.", {**STRING, "example": "UNDECODABLE"}),
         parameter("partition", "Only those of this partition.", {**INTEGER, "minimum": 0}),
         parameter(
