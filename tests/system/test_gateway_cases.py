@@ -228,7 +228,7 @@ REPLIES = {  # … stands for anything
     "`/transformCSVDefault`, probabilities": "200 species,setosa,versicolor,virginica…setosa,0.94536606…",
     "`/transformCSVDefault`, one bad row of three": "422 row 2, column sepal_length: 'long' is not a number",
     "`/transformCSVDefault`, a row with a cell too many": "422 row 1: has 5 cells, but the header names 4",
-    "`/transformCSVDefault`, only the header": "422 there is no row",
+    "`/transformCSVDefault`, only the header": "422 the request has no rows",
     "`/transformCSVDefault`, columns of something else": (
         "422 none of the CSV's columns (x, y) is a field of examples.iris.Iris …"
     ),

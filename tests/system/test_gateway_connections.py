@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from hotswap.gateway import connections, listening
-from hotswap.gateway.app import _Told
+from hotswap.gateway.app import _CallLog
 from hotswap.gateway.server import run
 from hotswap.gateway.tls import Files, make_context
 
@@ -71,7 +71,7 @@ async def serving(tls=None):
                 served.left.set()
 
     app = Starlette(routes=[Route("/", small), Route("/body", body, methods=["POST"]), Route("/large", Large())])
-    running = asyncio.create_task(run(_Told(app), sock, tls))
+    running = asyncio.create_task(run(_CallLog(app), sock, tls))
     await asyncio.sleep(0)
     try:
         yield served

@@ -18,7 +18,7 @@ from hotswap.errors import UsageError
 from hotswap.gateway.access import Access
 from hotswap.gateway.callers import Callers
 from hotswap.gateway.problems import Problem
-from hotswap.gateway.redirects import lead_to_slashes
+from hotswap.gateway.redirects import redirect_slashes
 from hotswap.gateway.server import run
 from hotswap.gateway.tls import Files, make_context
 
@@ -91,7 +91,7 @@ async def serving(folder, **files):
 async def test_what_a_proxy_on_this_machine_has_over_tls_is_led_on_over_tls():
     listening = socket.create_server(("127.0.0.1", 0))
     console = Starlette(routes=[Route("/", lambda request: PlainTextResponse(request.url.scheme))])
-    app = lead_to_slashes(Starlette(routes=[Mount("/console", console)]))
+    app = redirect_slashes(Starlette(routes=[Mount("/console", console)]))
     serving = asyncio.create_task(run(app, listening, None))
     host = f"127.0.0.1:{listening.getsockname()[1]}"
     try:

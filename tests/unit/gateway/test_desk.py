@@ -10,13 +10,13 @@ from fakes.answering import answer_requests
 from fakes.kafka_logs import FakeReader, FakeWriter
 from hotswap.client.answers import Outgoing, Refused
 from hotswap.errors import Doubt
-from hotswap.gateway.desk import Desk
+from hotswap.gateway.desk import RequestRouter
 from hotswap.gateway.problems import Problem
 
 
 @asynccontextmanager
 async def open_desk(settings, most=1_000):
-    desk = Desk(settings, most)
+    desk = RequestRouter(settings, most)
     await desk.start()
     try:
         yield desk

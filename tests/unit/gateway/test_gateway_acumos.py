@@ -121,7 +121,7 @@ async def test_a_failed_swap_says_why_and_what_still_serves(gateway, cluster):
         (("POST", "/putModel", {"model": b"x"}), 404, "Not Found"),
         (("POST", "/transformCSVDefault", {"jsonFile": CSV}), 400, "Required request part 'csvFile' is not present"),
         (("POST", "/transformCSVDefault", {"csvFile": b""}), 400, "the part 'csvFile' is empty"),
-        (("POST", "/transformCSVDefault", {"csvFile": b"age,name\n"}), 422, "there is no row"),
+        (("POST", "/transformCSVDefault", {"csvFile": b"age,name\n"}), 422, "the request has no rows"),
         (("POST", "/transformCSVDefault", {"csvFile": b"x,y\n1,2\n"}), 422, "none of the CSV's columns (x, y)"),
         (("POST", "/transformJSONDefault", {"jsonFile": b"\xff"}), 422, "the text is not UTF-8"),
         (("POST", "/getBinary", {"csvFile": CSV}), 400, "Required request part 'proto' is not present"),

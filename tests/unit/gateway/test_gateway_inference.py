@@ -193,11 +193,11 @@ async def test_a_tensor_that_does_not_fit_is_refused_with_the_reason(gateway, cl
 @pytest.mark.parametrize(
     ("body", "length", "said"),
     [
-        (b"[]", None, "no JSON object"),
+        (b"[]", None, "must be a JSON object"),
         (b"{", None, "the body is no JSON"),
         (b"[" * 100_000, None, "the body is no JSON"),
         (b"\xff", None, "the body is no JSON"),
-        (b'{"id": 7}', None, "`id` is a text"),
+        (b'{"id": 7}', None, "`id` must be a string"),
         (b'{"inputs": 7}', None, "`inputs` is a list"),
         (b'{"inputs": [], "outputs": [{"name": "x"}]}', None, "there is no output 'x': the proto has age, name"),
         (b"{}", "3", "the length of the JSON in a body of 2 bytes, not '3'"),

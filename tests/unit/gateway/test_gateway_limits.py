@@ -88,7 +88,7 @@ async def test_what_waits_for_its_answers_waits_no_more_when_its_caller_leaves(g
             await asyncio.sleep(0)
         caller.has_left.set()
         await calling
-        assert client.deployment.desk.waiting == 0
+        assert client.deployment.router.waiting == 0
     assert caller.status == 499
 
 
@@ -102,7 +102,7 @@ async def test_who_leaves_amidst_a_body_is_found_where_it_is_read(kept):
             return {"type": "http.request", "body": client._parts.pop(), "more_body": True}
         return {"type": "http.disconnect"}
 
-    with pytest.raises(Problem, match="left amidst its body"):
+    with pytest.raises(Problem, match="disconnected before the body was complete"):
         await kept.fair(read)(Request(scope_of(), receive))
 
 

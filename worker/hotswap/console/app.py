@@ -24,7 +24,7 @@ from hotswap.errors import HotswapError
 from hotswap.gateway.deployment import Deployment
 from hotswap.gateway.limits import GatewayLimits
 from hotswap.gateway.problems import Problem, problem_of
-from hotswap.gateway.redirects import lead_to_slashes
+from hotswap.gateway.redirects import redirect_slashes
 
 _PARTS = ("state", "shares", "charts", "workers", "refusals")
 _STATIC = Path(__file__).parent / "static"
@@ -46,7 +46,7 @@ class Console:
             *ModelPages(self._shared).routes(),
             Mount("/static", StaticFiles(directory=_STATIC)),
         ]
-        self._app = Guarded(lead_to_slashes(Starlette(routes=routes, exception_handlers=handlers)))
+        self._app = Guarded(redirect_slashes(Starlette(routes=routes, exception_handlers=handlers)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a call."""

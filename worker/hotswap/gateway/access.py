@@ -1,4 +1,4 @@
-"""Who may call what: the role of each route, how a caller is known, and what a browser may be made to send."""
+"""Authorization: the role of each route, authentication of callers, and protection against cross-site requests."""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
@@ -58,29 +58,29 @@ ROLES: dict[str, CallerRole | None] = {
     "GET /v2/models/{deployment}/versions/{version}/ready": CallerRole.READ,
     "POST /v2/models/{deployment}/versions/{version}/infer": CallerRole.PREDICT,
 }
-"""The role that each route needs; None: anybody may call it. With a route that is not here, no gateway starts."""
-_INSTEAD = {
+"""The role that each route needs; None: it is public. A gateway with an unlisted route does not start."""
+_ALTERNATIVES = {
     "GET /v1/{deployment}/predictions/{partition}/{offset}": (
         ": fetch the answer to a request of your own by the `prediction_id` of the reply to it, at "
         "/v1/{deployment}/predictions/{prediction_id}"
     ),
 }
-"""What callers without the role of a route may do in its place."""
+"""Alternatives for callers without the role of a route."""
 _CONSOLES = ("", "/console")
-"""Where a console is mounted, alone and in a gateway."""
+"""Mount points of a console, alone and in a gateway."""
 _TOKEN, _COOKIE, _CERTIFICATE, _NOTHING = "token", "cookie", "certificate", "nothing"
 
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 _NOBODY = Caller("", frozenset())
 _ANYBODY = Caller("", frozenset(CallerRole))
-"""Who calls where nothing tells who: on this machine, they may do all."""
+"""The caller without authentication: on this machine, with every role."""
 
 
 def role_of(method: str, path: str) -> CallerRole | None:
-    """Return the role that a route needs; of a console's, `read` for pages and `swap` for changes if it is not listed.
+    """Return the role that a route needs; an unlisted route of a console needs `read` for GET, else `swap`.
 
     Raises:
-        KeyError: it has none.
+        KeyError: the route is unknown.
 
     """
     route = f"{method} {path}"
@@ -90,18 +90,20 @@ def role_of(method: str, path: str) -> CallerRole | None:
 
 
 def demand(request: Request, role: CallerRole) -> None:
-    """Raise Problem, 403, unless who calls has the role: for what the role of a route does not cover."""
+    """Raise Problem, 403, unless the caller has a role beyond that of the route."""
     caller: Caller = request.scope["caller"]
     if role not in caller.roles:
-        instead = _INSTEAD.get(f"{request.method} {getattr(request.scope.get('route'), 'path_format', '')}", "")
-        detail = f"{caller.name} has not the role {role.value}, which this call needs{instead}"
+        alternative = _ALTERNATIVES.get(
+            f"{request.method} {getattr(request.scope.get('route'), 'path_format', '')}", ""
+        )
+        detail = f"{caller.name} lacks the role {role.value}, which this call needs{alternative}"
         raise Problem(HTTPStatus.FORBIDDEN, detail, role=role.value)
 
 
 class Access:
-    """Lets in who may call: those whom `callers` knows, or, without it, anybody on this machine.
+    """Authorizes callers: those in `callers` or, without it, every caller on this machine.
 
-    `is_secure`: callers come over TLS, to here or, `is_behind_proxy`, to a proxy before.
+    `is_secure`: this gateway terminates TLS; `is_behind_proxy`: a proxy before it does.
     """
 
     def __init__(
@@ -109,17 +111,17 @@ class Access:
     ) -> None:
         self._callers = callers
         self.scheme = "https" if is_secure or is_behind_proxy else "http"
-        """Of the addresses that callers use, as the operator has said: a header that says so may be anybody's."""
+        """Of the addresses that callers use, by the operator's options: a header could be forged."""
         self._is_behind_proxy = is_behind_proxy
 
     def routes(self) -> list[Route]:
-        """Return the routes by which a browser logs in and out."""
+        """Return the routes of login and logout."""
         return Login(self._callers, is_secure=self.scheme == "https").routes() if self._callers else []
 
     def guard(self, routes: Sequence[BaseRoute], *, below: str = "") -> None:
-        """Let only those call the routes who have their roles. Raises KeyError: a route has none."""
+        """Restrict each route to callers with its role. Raises KeyError: a route has none."""
         for route in routes:
-            assert isinstance(route, Route | Mount), f"{route!r} is no route that can be guarded"
+            assert isinstance(route, Route | Mount), f"{route!r} cannot be guarded"
             if isinstance(route, Mount) and route.routes:
                 self.guard(route.routes, below=below + route.path)
                 continue
@@ -127,17 +129,17 @@ class Access:
             roles = {method: role_of(method, below + path) for method in methods or _METHODS if method != "HEAD"}
             route.app = _Guard(route.app, self, roles)
 
-    def around(self, app: ASGIApp) -> ASGIApp:
-        """Return the application, for calls of this machine only where nothing else tells who calls."""
-        return app if self._callers else _OfThisMachine(app)
+    def restrict(self, app: ASGIApp) -> ASGIApp:
+        """Return the application, restricted to this machine if callers are not authenticated."""
+        return app if self._callers else _LoopbackOnly(app)
 
     def admit(self, request: Request, roles: Mapping[str, CallerRole | None]) -> None:
-        """Find out who calls, as `request.scope["caller"]`, and whether they have the role of the method.
+        """Authenticate the caller, as `request.scope["caller"]`, and check the role of the method.
 
-        What takes long may ask again, by `request.scope["admit"]`.
+        Long responses may check again, by `request.scope["admit"]`.
 
         Raises:
-            Problem: 401, nobody known; 403, they have not the role, or a page of another site has their browser call.
+            Problem: 401, unauthenticated; 403, the caller lacks the role, or a page of another site sent the request.
 
         """
         method = "GET" if request.method == "HEAD" else request.method
@@ -146,28 +148,30 @@ class Access:
         if self._callers is None:
             request.scope["caller"] = _ANYBODY
             return
-        way, caller = _identify(request, self._callers)
+        credential, caller = _authenticate(request, self._callers)
         request.scope["caller"] = caller or _NOBODY
-        if way != _TOKEN and method != "GET":
-            self._check_origin(request, is_needed=way == _COOKIE)
+        if credential != _TOKEN and method != "GET":
+            self._check_origin(request, is_required=credential == _COOKIE)
         if role := roles[method]:
             if caller is None:
-                raise _unknown(way)
+                raise _unauthenticated(credential)
             demand(request, role)
 
-    def _check_origin(self, request: Request, *, is_needed: bool) -> None:
-        """Raise Problem, 403, if a page of another site sends this: a browser adds cookie and certificate by itself."""
+    def _check_origin(self, request: Request, *, is_required: bool) -> None:
+        """Raise Problem, 403, for a cross-site request: a browser adds cookie and certificate by itself."""
         host, origin = _host_in(request.headers), request.headers.get("origin")
         own = f"{self.scheme}://{host}"
         if self._is_behind_proxy and _is_loopback(host) and origin == f"http://{host}":
-            return  # somebody at this machine, past the proxy: browsers trust it as they trust TLS
-        if (origin or is_needed) and origin != own:
-            detail = f"a browser may send this from a page of {own} only, and not of {origin or 'an unknown site'}"
+            return  # a browser on this machine, past the proxy: it trusts loopback as it trusts TLS
+        if (origin or is_required) and origin != own:
+            detail = (
+                f"cross-site request: a browser may send this from {own} only, not from {origin or 'an unknown site'}"
+            )
             raise Problem(HTTPStatus.FORBIDDEN, detail)
 
 
-def _identify(request: Request, callers: Callers) -> tuple[str, Caller | None]:
-    """Return by what a caller shows who they are, and who."""
+def _authenticate(request: Request, callers: Callers) -> tuple[str, Caller | None]:
+    """Return the kind of credential, and its caller."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return _TOKEN, callers.by_token(token.strip().encode("latin-1"))
@@ -179,16 +183,19 @@ def _identify(request: Request, callers: Callers) -> tuple[str, Caller | None]:
     return _COOKIE if cookie else _NOTHING, None
 
 
-def _unknown(way: str) -> Problem:
-    if way == _NOTHING:
-        detail, challenge = "who calls? Send a header `Authorization: Bearer TOKEN`; a browser: see /login", "Bearer"
+def _unauthenticated(credential: str) -> Problem:
+    if credential == _NOTHING:
+        detail, challenge = (
+            "missing credentials: send `Authorization: Bearer TOKEN`; in a browser, see /login",
+            "Bearer",
+        )
     else:
-        detail, challenge = f"the {way} is not known here: get a new one", 'Bearer error="invalid_token"'
+        detail, challenge = f"unknown {credential}: get a new one", 'Bearer error="invalid_token"'
     return Problem(HTTPStatus.UNAUTHORIZED, detail, challenge=challenge)
 
 
 class _Guard:
-    """Lets in to a route who may call it, and raises Problem for others; a person at a browser is led to /login."""
+    """Authorizes the calls of a route: raises Problem, or redirects a browser that is not logged in to /login."""
 
     def __init__(self, app: ASGIApp, access: Access, roles: Mapping[str, CallerRole | None]) -> None:
         self._app = app
@@ -210,10 +217,10 @@ class _Guard:
         await app(scope, receive, send)
 
 
-class _OfThisMachine:
-    """Refuses what a page of another site has a browser on this machine send: nothing else tells who calls.
+class _LoopbackOnly:
+    """Refuses cross-site requests of a browser on this machine, where callers are not authenticated.
 
-    Such a page may post forms, and by a name of its own that leads to a loopback address also read the replies.
+    A page of another site may post forms and, by DNS rebinding to a loopback address, also read the responses.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -225,14 +232,14 @@ class _OfThisMachine:
             headers = Headers(scope=scope)
             host, origin = _host_in(headers), headers.get("origin")
             if not _is_loopback(host) or (origin and origin.partition("://")[2] != host):
-                where = origin or host or "a call that does not name one Host"
-                detail = f"this gateway serves this machine only, and not {where}"
+                source = origin or host or "a request without exactly one Host"
+                detail = f"this gateway serves this machine only, not {source}"
                 app = Problem(HTTPStatus.FORBIDDEN, detail).response()
         await app(scope, receive, send)
 
 
 def _host_in(headers: Headers) -> str:
-    """Return the Host; empty: there is none, or several (RFC 9112, 3.2), of which a proxy may have read another one."""
+    """Return the Host; empty if there is none, or several (RFC 9112, 3.2): a proxy may have read another one."""
     hosts = headers.getlist("host")
     return hosts[0] if len(hosts) == 1 else ""
 

@@ -66,7 +66,7 @@ class Acumos:
     limits: GatewayLimits
 
     def routes(self) -> list[Route]:
-        """Return the routes: method, path, who answers, and what the OpenAPI document says of it."""
+        """Return the routes: method, path, endpoint, and OpenAPI description."""
         csv, json, fair = Format.CSV, Format.JSON, self.limits.fair
         model = {"model": BINARY, "kind": STRING}
         return [
@@ -91,7 +91,7 @@ class Acumos:
                 "/model/methods/{operation}",
                 fair(self.predict),
                 Says(
-                    summary="Score one serialized input message by what serves",
+                    summary="Score one serialized input message with the serving generation",
                     body=content(BINARY, OCTETS),
                     is_body_optional=True,  # no bytes are a message, too
                     replies={200: ANSWER},
@@ -125,23 +125,23 @@ class Acumos:
                 served, operation = self.deployment.served, self.deployment.operation(form.text("operation"))
             work, reads = self.limits.work(request), served.reads.get(operation.name, ())
             text = await form.some(_PARTS[content])
-            given = await rows.read(text, content, operation, served.table(operation), work, reads)
-            return Response(await given.pack(work), 200, given.headers(), "application/octet-stream")
+            table = await rows.read(text, content, operation, served.table(operation), work, reads)
+            return Response(await table.pack(work), 200, table.headers(), "application/octet-stream")
 
     async def transform(self, request: Request, *, content: Format) -> Response:
-        """Score each row by what serves, and reply with the output message."""
+        """Score each row with the serving generation, and reply with the output message."""
         async with bodies.form(request, self.limits.body_bytes) as form:
             text = await form.some(_PARTS[content])
             work = self.limits.work(request)
             asking = self.deployment.ask_rows(text, content, form.text("operation"), work=work, is_whole=True)
-            given, operation, answered = await asking
+            table, operation, answered = await asking
             answers = [one.prediction.value for one in answered]
-            return await _reply(request, answers, operation, work, given.headers())
+            return await _reply(request, answers, operation, work, table.headers())
 
     async def predict(self, request: Request) -> Response:
-        """Score one serialized input message by what serves."""
-        if (given := bodies.content_of(request, Format.PROTOBUF)) is not Format.PROTOBUF:
-            detail = f"the body is {given}: this endpoint takes one message in {Format.PROTOBUF}"
+        """Score one serialized input message with the serving generation."""
+        if (content := bodies.content_of(request, Format.PROTOBUF)) is not Format.PROTOBUF:
+            detail = f"the body is {content}: this endpoint takes one message in {Format.PROTOBUF}"
             raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
         operation = self.deployment.operation(request.path_params["operation"])
         value = await bodies.body(request, self.limits.body_bytes)
@@ -169,7 +169,7 @@ class Acumos:
                 async def read(options: TextOptions | None, reads: Collection[str] = ()) -> rows.Rows:
                     return await rows.read(text, content, operation, options, work, reads)
 
-                given, answers = await self._score(model, proto, operation, read)
+                table, answers = await self._score(model, proto, operation, read)
                 if is_to_serve:
                     # Samples are for the first operation: messages of another one would be refused.
                     is_first = operation is next(iter(schema.operations.values()))
@@ -179,10 +179,10 @@ class Acumos:
                         name=model.name,
                         proto=proto,
                         configuration=_NONE,
-                        samples=as_samples(given.values) if is_first else (),
+                        samples=as_samples(table.values) if is_first else (),
                     )
                     await self._swap(change)
-                return await _reply(request, answers, operation, work, given.headers())
+                return await _reply(request, answers, operation, work, table.headers())
 
     async def _score(
         self, model: SavedModel, proto: Proto, operation: Operation, read: Callable[..., Awaitable[rows.Rows]]
@@ -190,21 +190,21 @@ class Acumos:
         (await read(None)).check()  # before a model is loaded for it
         hosting = own_host(self.deployment.settings, model.path, model.kind, proto, _NONE)
         async with self.limits.host(), hosting as (host, description):
-            table = _NONE.table(description.fields.get(operation.name))
-            given = await read(table, description.reads.get(operation.name, ()))
-            given.check()
+            options = _NONE.table(description.fields.get(operation.name))
+            table = await read(options, description.reads.get(operation.name, ()))
+            table.check()
             answers: list[bytes | Refusal] = []
-            for at in range(0, len(given.values), _SCORED_AT_ONCE):
-                values = given.values[at : at + _SCORED_AT_ONCE]
+            for at in range(0, len(table.values), _SCORED_AT_ONCE):
+                values = table.values[at : at + _SCORED_AT_ONCE]
                 answers += await host.score(values, [Ask(operation.name)] * len(values))
         faults = [
             {"row": number, "code": answer.code, "detail": f"row {number}: {answer.code}: {answer.message}"}
-            for number, answer in zip(given.numbers, answers, strict=True)
+            for number, answer in zip(table.numbers, answers, strict=True)
             if isinstance(answer, Refusal)
         ]
         if faults:
             raise bad_rows(faults, len(faults))
-        return given, [answer for answer in answers if not isinstance(answer, Refusal)]
+        return table, [answer for answer in answers if not isinstance(answer, Refusal)]
 
 
 async def _reply(
@@ -225,25 +225,25 @@ def _swaps(path: str, answer: Answer, summary: str, body: Content) -> Endpoint:
     return Endpoint("PUT", path, answer, says)
 
 
-def _encodes(path: str, answer: Answer, given: Format, **more: Schema) -> Endpoint:
+def _encodes(path: str, answer: Answer, text_format: Format, **more: Schema) -> Endpoint:
     by = "a proto of the call's own" if more else "the serving proto"
     says = Says(
         summary=f"Return the rows as one serialized input message, by {by}",
         parameters=(OPERATION,),
-        body=form(_PARTS[given], *more, **{_PARTS[given]: STRING, "operation": STRING}, **more),
+        body=form(_PARTS[text_format], *more, **{_PARTS[text_format]: STRING, "operation": STRING}, **more),
         replies={200: content(BINARY, OCTETS)},
         problems=(*PARTS, 404, 422, 429, 503),
     )
     return Endpoint("POST", path, answer, says)
 
 
-def _scores(path: str, answer: Answer, given: Format, **own: Schema) -> Endpoint:
+def _scores(path: str, answer: Answer, text_format: Format, **own: Schema) -> Endpoint:
     """Return the endpoint that scores rows; by the call's `own` model and proto, if there are such parts."""
-    parts = {_PARTS[given]: STRING, "operation": STRING, **own}
+    parts = {_PARTS[text_format]: STRING, "operation": STRING, **own}
     says = Says(
         summary=f"Score each row by {'a model and a proto of the call' if own else 'what serves'}",
         parameters=(OPERATION, KIND, _ACTIVATE) if own else (OPERATION,),
-        body=form(_PARTS[given], *(name for name in own if name != "kind"), **parts),
+        body=form(_PARTS[text_format], *(name for name in own if name != "kind"), **parts),
         replies={200: ANSWER},
         problems=(*PARTS, 404, 406, *ASK, *((409,) if own else ())),
     )

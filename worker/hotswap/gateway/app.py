@@ -25,7 +25,7 @@ from hotswap.gateway.limits import GatewayLimits
 from hotswap.gateway.openapi import STRING, Endpoint, Says, content, described
 from hotswap.gateway.plain import Plain
 from hotswap.gateway.problems import Problem, problem_of
-from hotswap.gateway.redirects import lead_to_slashes
+from hotswap.gateway.redirects import redirect_slashes
 
 log = logging.getLogger(__name__)
 
@@ -38,13 +38,13 @@ def make_app(
     console: ASGIApp | None = None,
     access: Access | None = None,
 ) -> ASGIApp:
-    """Return the application, of this machine only without `access`; the first deployment has Acumos's endpoints."""
+    """Return the application, for this machine only without `access`; Acumos's endpoints are the first deployment's."""
     consoles = [Route("/", _to_console), Mount("/console", console)] if console else []
     return _guarded([*routes_of(deployments, limits), *consoles], access)
 
 
 def make_console_app(deployments: Sequence[Deployment], console: ASGIApp, access: Access | None = None) -> ASGIApp:
-    """Return the application of a console alone, which is at / and at /console."""
+    """Return the application of a console alone, at / and at /console."""
     return _guarded([*_probes(deployments), Mount("/console", console), Mount("/", console)], access)
 
 
@@ -53,7 +53,7 @@ def _guarded(routes: Sequence[BaseRoute], access: Access | None) -> ASGIApp:
     whole = [*access.routes(), *routes]
     access.guard(whole)
     handlers: Any = {Problem: _problem, HotswapError: _ours, HTTPException: _http}
-    return _Told(access.around(lead_to_slashes(Starlette(routes=whole, exception_handlers=handlers))))
+    return _CallLog(access.restrict(redirect_slashes(Starlette(routes=whole, exception_handlers=handlers))))
 
 
 def routes_of(deployments: Sequence[Deployment], limits: GatewayLimits) -> list[Route]:
@@ -113,14 +113,14 @@ async def _http(request: Request, error: HTTPException) -> Response:
 
 
 def _parts(message: Message) -> Iterator[Message]:
-    """Yield a part of a response in pieces: the server holds at most one that its client has not read."""
+    """Yield a part of a response in pieces: the server buffers at most one for a client that does not read."""
     body = message.get("body", b"")
     for at in range(0, len(body) - _PIECE, _PIECE):
         yield {"type": message["type"], "body": body[at : at + _PIECE], "more_body": True}
     yield {**message, "body": body[(len(body) - 1) // _PIECE * _PIECE :]} if len(body) > _PIECE else message
 
 
-class _Told:
+class _CallLog:
     """Counts and logs each call."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -132,7 +132,7 @@ class _Told:
             return
         began, status = perf_counter(), 500
 
-        async def told(message: Message) -> None:
+        async def observed_send(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -140,15 +140,15 @@ class _Told:
                 await send(part)
 
         try:
-            await self._app(scope, receive, told)
+            await self._app(scope, receive, observed_send)
         finally:
-            took = perf_counter() - began
+            elapsed_s = perf_counter() - began
             route = scope.get("route")
             path = getattr(route, "path", "other")
-            metrics.HTTP_SECONDS.labels(path).observe(took)
+            metrics.HTTP_SECONDS.labels(path).observe(elapsed_s)
             metrics.HTTP_REQUESTS.labels(path, str(status)).inc()
-            called = PredictionId.masked(scope["path"])
-            facts = {"method": scope["method"], "path": called, "status": status, "ms": round(took * 1000, 1)}
+            masked = PredictionId.masked(scope["path"])
+            facts = {"method": scope["method"], "path": masked, "status": status, "ms": round(elapsed_s * 1000, 1)}
             if (caller := scope.get("caller")) and caller.name:
                 facts["caller"] = caller.name
             log.info("gateway.call", extra=facts)

@@ -1,4 +1,4 @@
-"""What a call brings: its parts, within bounds, and the formats that it sends and accepts."""
+"""Request bodies: bounded reading, multipart parts, and content negotiation."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -44,7 +44,7 @@ def bounded(request: Request, most: int, *, in_memory: int | None = None) -> Req
     """
     receive, size, began = request.receive, 0, monotonic()
     hold: Callable[[int], None] = request.scope.get("hold", lambda _: None)
-    if (told := request.headers.get("content-length", "")).isdecimal() and whole(told, most) is None:
+    if (length := request.headers.get("content-length", "")).isdecimal() and whole(length, most) is None:
         raise _too_large(most)
 
     async def next_part() -> Message:
@@ -81,7 +81,7 @@ async def body(request: Request, most: int) -> bytes:
     try:
         return await bounded(request, most).body()
     except ClientDisconnect:
-        raise Problem(HTTPStatus.BAD_REQUEST, "the client has left amidst its body") from None
+        raise Problem(HTTPStatus.BAD_REQUEST, "the client disconnected before the body was complete") from None
 
 
 class PredictCall(NamedTuple):
@@ -128,7 +128,7 @@ async def form(request: Request, most: int, *, fields: int = 32) -> AsyncIterato
         async with small.form(max_files=8, max_fields=fields, max_part_size=1 << 20) as parts:
             yield Form(parts, request.query_params, request.scope.get("hold", lambda _: None))
     except ClientDisconnect:
-        raise Problem(HTTPStatus.BAD_REQUEST, "the client has left amidst its body") from None
+        raise Problem(HTTPStatus.BAD_REQUEST, "the client disconnected before the body was complete") from None
     except HTTPException as error:
         raise Problem(HTTPStatus.BAD_REQUEST, f"the multipart body cannot be read: {error.detail}") from None
 
@@ -143,8 +143,8 @@ class Form:
 
     def text(self, name: str) -> str | None:
         """Return a parameter, of the form or the query; None: it is not there."""
-        given = self._parts.get(name, self._query.get(name))
-        return given if isinstance(given, str) and given else None
+        value = self._parts.get(name, self._query.get(name))
+        return value if isinstance(value, str) and value else None
 
     async def content(self, name: str, most: int | None = None) -> bytes:
         """Return a part's content.
@@ -188,14 +188,14 @@ class Form:
         Of the sender's name only a plain ending is kept, which says what the file is, and never where.
         """
         part = self.part(name)
-        given = Path((part.filename or "") if isinstance(part, UploadFile) else "")
-        suffix = given.suffix if given.suffix[1:].isalnum() and given.suffix.isascii() else ""
+        filename = Path((part.filename or "") if isinstance(part, UploadFile) else "")
+        suffix = filename.suffix if filename.suffix[1:].isalnum() and filename.suffix.isascii() else ""
         path = folder / f"{name}{suffix}"
         if isinstance(part, str):
             path.write_text(part)
         else:
             await asyncio.to_thread(_copy, part.file, path)
-        return path, given.stem
+        return path, filename.stem
 
 
 def _copy(source: IO[Any], path: Path) -> None:
@@ -207,29 +207,29 @@ def _copy(source: IO[Any], path: Path) -> None:
 
 def content_of(request: Request, default: Format | None = None) -> Format:
     """Return the format of the body. Raises Problem: 415."""
-    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if not given and default:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not media_type and default:
         return default
-    if given not in _NAMES:
+    if media_type not in _NAMES:
         known = ", ".join(Format)
         raise Problem(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the body is {given or 'of no type'}: it must be one of {known}"
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the body is {media_type or 'of no type'}: it must be one of {known}"
         )
-    return _NAMES[given]
+    return _NAMES[media_type]
 
 
 def accepted(request: Request, default: Format) -> Format:
     """Return the format that the client prefers of ours. Raises Problem: 406."""
-    given = request.headers.get("accept", "*/*")
+    accept = request.headers.get("accept", "*/*")
     ranked: list[tuple[float, int, Format]] = []
-    for at, item in enumerate(given.split(",")):
+    for at, item in enumerate(accept.split(",")):
         name, *parameters = (part.strip().lower() for part in item.split(";"))
-        found = default if name in ("*/*", "application/*", "text/*", "") else _NAMES.get(name)
+        supported = default if name in ("*/*", "application/*", "text/*", "") else _NAMES.get(name)
         quality = next((part[2:] for part in parameters if part.startswith("q=")), "1")
-        if found and (weight := _number(quality)) > 0:
-            ranked.append((-weight, at, found))
+        if supported and (weight := _number(quality)) > 0:
+            ranked.append((-weight, at, supported))
     if not ranked:
-        raise Problem(HTTPStatus.NOT_ACCEPTABLE, f"the answer can be one of {', '.join(Format)}, not {given}")
+        raise Problem(HTTPStatus.NOT_ACCEPTABLE, f"the answer can be one of {', '.join(Format)}, not {accept}")
     return min(ranked)[2]
 
 

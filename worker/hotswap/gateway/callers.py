@@ -1,4 +1,4 @@
-"""Who may call: a TOML file of tokens and client certificates with their roles, read again when it changes."""
+"""Callers: a TOML file of tokens and client certificates with their roles, reloaded when it changes."""
 
 import logging
 import tomllib
@@ -19,21 +19,21 @@ log = logging.getLogger(__name__)
 
 
 class CallerRole(StrEnum):
-    """What a caller may do; none includes another."""
+    """A permission of a caller; none includes another."""
 
     PREDICT = "predict"
-    """Have rows encoded and scored by what serves."""
+    """Encode and score rows with the serving generation."""
     SCORE = "score"
-    """Have rows scored by a model of the call's own."""
+    """Score rows with a model sent in the request."""
     SWAP = "swap"
-    """Change what serves, or whether anything does."""
+    """Swap, roll back, pause and resume."""
     READ = "read"
-    """See what serves, what served, and what was refused."""
+    """See the serving generation, the history and the dead letters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls, by a name for the log, and what they may do."""
+    """An authenticated caller: a name for the log, and its roles."""
 
     name: str
     roles: frozenset[CallerRole]
@@ -60,18 +60,18 @@ class _Document(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _Entries:
     tokens: Sequence[tuple[str, Caller]]
-    """The SHA-256 of each token, and whose it is."""
+    """The SHA-256 of each token, and its caller."""
     subjects: Mapping[str, Caller]
 
 
 class Callers:
-    """The callers that a file names. Each look-up reads it, so that a token that was removed stops at once.
+    """The callers in a file. Each look-up reads it, so that a removed token is invalid at once.
 
     Raises:
-        UsageError: the file cannot be read, or an entry is wrong; the message names the entry. A file that becomes so
-            later is logged, and the callers stay as they are.
+        UsageError: the file cannot be read, or an entry is invalid; the message names the entry. If that happens
+            later, it is logged, and the callers stay as they are.
 
     """
 
@@ -81,19 +81,19 @@ class Callers:
         self._known = _parse(self._seen, path)
 
     def by_token(self, token: bytes) -> Caller | None:
-        """Return whose token it is; an empty one is nobody's. How long this takes tells nothing about other tokens."""
-        digest, found = sha256(token).hexdigest(), None
+        """Return the caller with this token, None for an empty one. Timing reveals nothing about other tokens."""
+        digest, match = sha256(token).hexdigest(), None
         for known, caller in self._current().tokens:
             if compare_digest(known, digest):
-                found = caller
-        return found if token else None
+                match = caller
+        return match if token else None
 
     def by_subject(self, subject: str) -> Caller:
-        """Return the caller with a certificate of this subject; without roles if the file does not have it."""
+        """Return the caller with a certificate of this subject; without roles if the file does not list it."""
         return self._current().subjects.get(subject) or Caller(subject, frozenset())
 
-    def _current(self) -> _Known:
-        # Not by the file's times, which may be those of the version before; and it is small.
+    def _current(self) -> _Entries:
+        # Not by the file's times, which may not differ between versions; the file is small.
         if (seen := _read(self._path)) != self._seen:
             self._seen = seen
             try:
@@ -107,37 +107,37 @@ class Callers:
 
 
 def _read(path: Path) -> bytes | str:
-    """Return the content of the file, or why there is none."""
+    """Return the content of the file, or the reason that it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
         return error.strerror or str(error)
 
 
-def _parse(content: bytes | str, path: Path) -> _Known:
+def _parse(content: bytes | str, path: Path) -> _Entries:
     if isinstance(content, str):
         raise UsageError(f"{path} cannot be read: {content}")
     try:
         document = tomllib.loads(content.decode())
     except ValueError as error:
-        raise UsageError(f"{path} is no TOML file: {error}") from None
+        raise UsageError(f"{path} is not a TOML file: {error}") from None
     if not document:  # as a file is for a moment while it is written
-        raise UsageError(f"{path} has neither a [[token]] nor a [[certificate]]; `token = []` lets nobody in")
+        raise UsageError(f"{path} has neither a [[token]] nor a [[certificate]]; `token = []` admits nobody")
     try:
-        given = _Document.model_validate(document)
+        callers = _Document.model_validate(document)
     except ValidationError as error:
         faults = "; ".join(_fault(fault, document) for fault in error.errors())
         raise UsageError(f"{path}: {faults}") from None
-    _check_unique(path, "token", "sha256", [one.sha256 for one in given.token])
-    _check_unique(path, "certificate", "subject", [one.subject for one in given.certificate])
-    return _Known(
-        [(one.sha256, Caller(one.name, one.roles)) for one in given.token],
-        {one.subject: Caller(one.subject, one.roles) for one in given.certificate},
+    _check_unique(path, "token", "sha256", [one.sha256 for one in callers.token])
+    _check_unique(path, "certificate", "subject", [one.subject for one in callers.certificate])
+    return _Entries(
+        [(one.sha256, Caller(one.name, one.roles)) for one in callers.token],
+        {one.subject: Caller(one.subject, one.roles) for one in callers.certificate},
     )
 
 
 def _fault(fault: ErrorDetails, document: Mapping[str, Any]) -> str:
-    """Return what is wrong with an entry, without what may be a token there."""
+    """Describe an invalid entry, without values that may be tokens."""
     kind, *rest = fault["loc"]
     if not rest:
         return f"{kind}: {fault['msg']}"
@@ -158,4 +158,4 @@ def _fault(fault: ErrorDetails, document: Mapping[str, Any]) -> str:
 def _check_unique(path: Path, kind: str, field: str, values: Sequence[str]) -> None:
     for number, value in enumerate(values):
         if (first := values.index(value)) < number:
-            raise UsageError(f"{path}: [[{kind}]] {number + 1}: {field} is also that of [[{kind}]] {first + 1}")
+            raise UsageError(f"{path}: [[{kind}]] {number + 1}: {field} repeats that of [[{kind}]] {first + 1}")

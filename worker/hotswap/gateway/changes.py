@@ -17,7 +17,7 @@ Compile: TypeAlias = Callable[[bytes], Awaitable[Schema]]
 
 
 class SavedModel(NamedTuple):
-    """A model that a call has brought: its file here, its kind, and what its sender calls it."""
+    """An uploaded model: its local file, its kind and the sender's name for it."""
 
     path: Path
     kind: str
@@ -49,11 +49,11 @@ async def change_of(form: Form, folder: Path, compile_proto: Compile, *, configu
         raise Problem(HTTPStatus.BAD_REQUEST, f"nothing would change: none of the parts {', '.join(parts)} is present")
     model = await save_model(form, folder) if form.has("model") else None
     proto, _ = await proto_of(form, compile_proto) if form.has("proto") else (None, None)
-    given = parse_configuration(await form.some(configuration), configuration) if form.has(configuration) else None
+    options = parse_configuration(await form.some(configuration), configuration) if form.has(configuration) else None
     return Change(
         model=model and model.path,
         kind=model and model.kind,
         name=model and model.name,
         proto=proto,
-        configuration=given,
+        configuration=options,
     )

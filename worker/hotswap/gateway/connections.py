@@ -1,4 +1,4 @@
-"""One connection: uvicorn's protocol, with bounds on what a sender may send and on how long it may take.
+"""One connection: uvicorn's protocol, with bounds on bytes and time.
 
 Uvicorn bounds no head: its parser, httptools, keeps a header until it ends, however long it is. And it has one time-out
 only, that of a connection which is kept after a response.
@@ -34,7 +34,7 @@ _PIECE = 16 << 10
 
 
 class _Part(Enum):
-    """What of a request comes next; a body has its trailers."""
+    """The next part of a request; trailers belong to the body."""
 
     REQUEST = auto()
     HEAD = auto()
@@ -47,8 +47,8 @@ class Connection(HttpToolsProtocol):
     `overdue` must be called every second or so: it ends what takes too long.
     """
 
-    def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **named)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self._part = _Part.REQUEST
         self._is_another_part = False
         """Whether a part has ended within the piece that is being parsed."""
@@ -71,7 +71,7 @@ class Connection(HttpToolsProtocol):
     # ---- what a sender may send
 
     def data_received(self, data: bytes) -> None:
-        """Parse bytes, in pieces: a bound holds for what a single read brings, too."""
+        """Parse bytes in pieces, so that bounds hold within a single read, too."""
         for piece in _pieces(data):
             if self.transport.is_closing() or self._is_deaf:
                 return
@@ -106,7 +106,7 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; a trailer is dropped: it comes after the call was let in, and could change who called."""
+        """Take a header; drop a trailer: it comes after authorization, and could change the caller."""
         if self._part is _Part.HEAD:
             self._headers += 1
             if self._headers > HEADERS:
@@ -129,14 +129,14 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP, or has too many headers."""
+        """Refuse malformed HTTP, or too many headers."""
         if self._headers > HEADERS:
             self._refuse(f"a request may have at most {HEADERS} headers")
         else:
             super().send_400_response(msg)
 
     def _refuse(self, detail: str) -> None:
-        if not self.is_idle:  # a response is under way, amidst which there is no place for another one
+        if not self.is_idle:  # another response is under way
             self.transport.close()
             return
         text = f"{detail}\n".encode()

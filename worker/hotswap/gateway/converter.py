@@ -42,15 +42,15 @@ _MODULES = ("hotswap.gateway.rows", "hotswap.gateway.documents", "hotswap.gatewa
 """Where the functions are that are asked for: loaded before, for that takes most of a second."""
 
 
-def dumps(given: Any) -> bytes:
+def dumps(value: Any) -> bytes:
     """Return functions, arguments or results as bytes."""
     target = io.BytesIO()
-    _Pickler(target, protocol=pickle.HIGHEST_PROTOCOL).dump(given)
+    _Pickler(target, protocol=pickle.HIGHEST_PROTOCOL).dump(value)
     return target.getvalue()
 
 
 def loads(content: bytes) -> Any:
-    """Return what `dumps` was given, by a process of this machine only: pickles run what they say."""
+    """Return the value of `dumps`, from a process of this machine only: pickles run code."""
     return _Unpickler(io.BytesIO(content)).load()
 
 
@@ -98,8 +98,8 @@ def answer_to(content: bytes) -> bytes:
     if is_last := len(content) > LARGE:
         os.nice(_NICE)
     try:
-        do, given = loads(content)
-        return dumps(("done", do(*given), is_last))
+        do, args = loads(content)
+        return dumps(("done", do(*args), is_last))
     except Problem as problem:
         return dumps(("problem", (problem.status, str(problem), problem.retry_after_s, problem.facts), is_last))
     except MemoryError:
@@ -114,9 +114,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to both
     for module in _MODULES:
         import_module(module)
-    with socket.socket(fileno=0) as channel, channel.makefile("rb") as asked, channel.makefile("wb") as answers:
-        while head := asked.read(LENGTH.size):
-            content = asked.read(*LENGTH.unpack(head))
+    with socket.socket(fileno=0) as channel, channel.makefile("rb") as requests, channel.makefile("wb") as answers:
+        while head := requests.read(LENGTH.size):
+            content = requests.read(*LENGTH.unpack(head))
             most = _OWN_BYTES + _BYTES_PER_BYTE * len(content)
             resource.setrlimit(resource.RLIMIT_DATA, (most, resource.RLIM_INFINITY))
             signal.alarm(2 * WORK_S)  # the parent, which would end it before, may have been killed

@@ -26,14 +26,14 @@ class Converters:
     def __init__(self) -> None:
         self._idle: list[_Converter] = []
 
-    async def do(self, function: Callable[[*Ts], T], *given: *Ts) -> T:
-        """Return what a function of a module returns, called in another process; if this is cancelled, it ends.
+    async def do(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
+        """Return the result of a module's function, called in another process; cancelling this ends it.
 
         Raises:
             Problem: as the function; 413, it needs more memory than there is for what it was given, or too long.
 
         """
-        content = dumps((function, given))
+        content = dumps((function, args))
         converter = await self._next()
         try:
             async with asyncio.timeout(WORK_S):
@@ -106,7 +106,7 @@ class _Converter:
         return self._reader.at_eof() or self._process.poll() is not None
 
     async def ask(self, content: bytes) -> bytes:
-        """Send it what to do, and return its answer.
+        """Send a request, and return its answer.
 
         Raises:
             OSError, IncompleteReadError: it has ended.

@@ -1,4 +1,4 @@
-"""One deployment behind the gateway: what it serves, its desk, and its commands."""
+"""One deployment behind the gateway: its serving generation, requests and commands."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ from hotswap.codec.proto import Operation, Schema
 from hotswap.errors import HotswapError, SwapCode, SwapError, UsageError, pause_before
 from hotswap.gateway import rows
 from hotswap.gateway.answered import Answered, Scored, places_of
-from hotswap.gateway.desk import Desk
+from hotswap.gateway.desk import RequestRouter
 from hotswap.gateway.problems import Problem
 from hotswap.gateway.work import Work
 from hotswap.renewing import Renewing
@@ -48,12 +48,12 @@ E = TypeVar("E", bound=Encoded)
 
 
 class Deployment:
-    """What the endpoints use of one deployment."""
+    """A deployment, for the endpoints."""
 
     def __init__(self, settings: Settings, *, most_waiting: int, timeout_s: float) -> None:
         self.name = settings.deployment
         self.settings = settings
-        self.desk = Desk(settings, most_waiting)
+        self.router = RequestRouter(settings, most_waiting)
         self._timeout_s = timeout_s
         self.seen = Seen.nothing(settings)
         self._served: Served | None = None
@@ -63,7 +63,7 @@ class Deployment:
         self._renewing = Renewing(settings, lambda: self.seen.history.fold, "gateway.folds_anew")
 
     async def start(self) -> None:
-        """Connect, and learn what serves.
+        """Connect, and read the serving generation.
 
         Raises:
             StartError: no broker answers, or the deployment has no topics.
@@ -71,7 +71,7 @@ class Deployment:
             SwapError: the serving generation's proto cannot be fetched.
 
         """
-        await self.desk.start()
+        await self.router.start()
         following = follow_serving(self.settings, self.seen)
         self._served = await anext(following)
         self._following = asyncio.create_task(self._follow(following, self.seen))
@@ -83,7 +83,7 @@ class Deployment:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self.desk.stop()
+        await self.router.stop()
 
     def look(self) -> None:
         """Look now whether the trust file has changed."""
@@ -91,11 +91,11 @@ class Deployment:
 
     @property
     def guard(self) -> Guard:
-        """What the control log demands of its next record, by the trust file that is in use."""
+        """The rules for the next control record, by the current trust file."""
         return self.seen.history.fold.guard
 
     async def _renew(self) -> None:
-        """Take the trust file whenever it has changed; what is known by the one before holds until all is known."""
+        """Reload the trust file on changes; the state by the previous one holds until the new one is complete."""
         while True:
             await self._renewing.run()
             async with self._changed:
@@ -119,12 +119,12 @@ class Deployment:
 
     @property
     def is_serving(self) -> bool:
-        """Whether a generation serves, and what comes after it would be seen."""
+        """Whether a generation serves, and its successors are followed."""
         return self._served is not None and self._following is not None and not self._following.done()
 
     @property
     def served(self) -> Served:
-        """What serves. Raises Problem: 503, nothing does."""
+        """The serving proto and generation. Raises Problem: 503, there is none."""
         if self._served is None:
             held = self.seen.history.timeline.held
             detail = held or f"deployment {self.name} has no generation that serves: publish one"
@@ -146,8 +146,8 @@ class Deployment:
 
         """
         token = new_token()
-        asked = SameHeaders(values, [*headers, (ID_HEADER, token.encode())])
-        answered = await self.desk.ask(asked, self._timeout_s, caller, token)
+        requests = SameHeaders(values, [*headers, (ID_HEADER, token.encode())])
+        answered = await self.router.ask(requests, self._timeout_s, caller, token)
         if late := [one for one in answered if one.answer is None]:
             detail = (
                 f"{len(late)} requests have no answer after {self._timeout_s:g} s; they may still be answered, and can "
@@ -173,11 +173,13 @@ class Deployment:
 
         """
 
-        async def read(served: Served, found: Operation) -> rows.Rows:
-            given = await rows.read(text, content, found, served.table(found), work, served.reads.get(found.name, ()))
+        async def read(served: Served, target: Operation) -> rows.Rows:
+            table = await rows.read(
+                text, content, target, served.table(target), work, served.reads.get(target.name, ())
+            )
             if is_whole:
-                given.check()
-            return given
+                table.check()
+            return table
 
         return await self.ask_encoded(operation, read, headers, work=work)
 
@@ -189,18 +191,18 @@ class Deployment:
         *,
         work: Work,
     ) -> Scored[E]:
-        """Publish what is encoded for what serves, and return it, and its answers.
+        """Encode rows for the serving proto, publish them, and return them with their answers.
 
-        If another proto comes to serve meanwhile, what its workers refuse for that is encoded again.
+        If another proto takes over meanwhile, and its workers refuse the requests, encode them again.
         """
         give_up = time.monotonic() + self._timeout_s
         while time.monotonic() < give_up:
-            served, found = self.served, self.operation(operation)
-            given = await encode(served, found)
-            told = [("proto-digest", served.proto_sha256.encode()), ("operation", found.name.encode()), *headers]
-            answered = await self.ask(given.values, told, work.caller) if given.values else []
+            served, target = self.served, self.operation(operation)
+            encoded = await encode(served, target)
+            sent = [("proto-digest", served.proto_sha256.encode()), ("operation", target.name.encode()), *headers]
+            answered = await self.ask(encoded.values, sent, work.caller) if encoded.values else []
             if not any(isinstance(one.answer, Refused) and one.answer.code == Code.PROTO_MISMATCH for one in answered):
-                return Scored(given, found, answered)
+                return Scored(encoded, target, answered)
             await self._turn(served)
         detail = f"workers refuse the proto that serves, after {self._timeout_s:g} s still"
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after_s=1)
@@ -248,19 +250,19 @@ class Deployment:
         return generation.number if generation else 0
 
     def _has_seen(self, receipt: Receipt, answer: FleetAnswer) -> bool:
-        """Return whether this gateway knows what the fleet has answered, too: its next calls show and use it."""
-        told = self.seen.fleet.told.get(receipt.command_id, {})
-        is_told = all(worker in told and told[worker].is_final for worker in answer.told)
+        """Return whether this gateway has seen the fleet's answer, too: its next calls show and use it."""
+        outcomes = self.seen.fleet.told.get(receipt.command_id, {})
+        is_final = all(worker in outcomes and outcomes[worker].is_final for worker in answer.told)
         if not receipt.generation:
-            return is_told and any(one.command.command_id == receipt.command_id for one in self.seen.history.entries)
-        return self.generation > receipt.generation or (self.generation == receipt.generation and is_told)
+            return is_final and any(one.command.command_id == receipt.command_id for one in self.seen.history.entries)
+        return self.generation > receipt.generation or (self.generation == receipt.generation and is_final)
 
     def _failed(self, receipt: Receipt, answer: FleetAnswer) -> Problem:
-        bad = {worker: told for worker, told in answer.told.items() if not told.is_good}
+        bad = {worker: outcome for worker, outcome in answer.told.items() if not outcome.is_good}
         facts: dict[str, Any] = {
             "generation": receipt.generation,
             "serving": self.generation,
-            "workers": {worker: {"code": told.code, "message": told.message} for worker, told in bad.items()},
+            "workers": {worker: {"code": one.code, "message": one.message} for worker, one in bad.items()},
             "missing": list(answer.missing),
         }
         if answer.unconfirmed:

@@ -1,7 +1,7 @@
 """Publishes a deployment's requests and finds their answers, for many callers at once.
 
 A gateway beside a fast stream must not read every answer of it. Answers are in the partition of their requests, so a
-desk publishes to one partition at a time, its *lane*, and reads that one's answers alone. If a lane's answers stop,
+router publishes to one partition at a time, its *lane*, and reads that one's answers alone. If a lane's answers stop,
 later requests take another one; those that wait are answered by whoever takes over their partition.
 """
 
@@ -64,7 +64,7 @@ class _Call:
 
 
 class Lane:
-    """One partition: what is to be published there, and who waits for an answer from there."""
+    """One partition: its queue of requests, and the calls that wait for their answers."""
 
     def __init__(self, settings: Settings, writer: LogWriter, partition: int) -> None:
         self._settings = settings
@@ -105,7 +105,7 @@ class Lane:
             self._reading.result()
 
     async def stop(self) -> None:
-        """Read no more; those who wait have no answer."""
+        """Stop reading; waiting calls get no answer."""
         for task in filter(None, (self._reading, self._sending)):
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError, HotswapError):
@@ -176,24 +176,24 @@ class Lane:
         async with Answers.from_now_on(self._settings, only=self._partition) as answers:
             self._ready.set()
             while True:
-                found = await answers.read_unparsed(_POLL_S)
-                self._tell(found)
+                unread = await answers.read_unparsed(_POLL_S)
+                self._deliver(unread)
                 # An answer may be read before its request's acknowledgement is. Whatever it answers was on its way by
                 # then: once that is acknowledged, look again.
-                if found and self._flight and not self._flight.done():
+                if unread and self._flight and not self._flight.done():
                     await asyncio.wait({self._flight})
-                    self._tell(found)
+                    self._deliver(unread)
 
-    def _tell(self, found: Unread) -> None:
-        for answer in found.to(self._waiting):
+    def _deliver(self, unread: Unread) -> None:
+        for answer in unread.to(self._waiting):
             if waiter := self._waiting.pop(answer.source, None):
                 call, at = waiter
                 call.answer(at, answer)
                 self._silent_since = time.monotonic() if self._waiting else None
 
 
-class Desk:
-    """The desk of one deployment; `most` is how many requests may wait for their answers."""
+class RequestRouter:
+    """The request router of one deployment; at most `most` requests wait for their answers."""
 
     def __init__(self, settings: Settings, most: int) -> None:
         self._settings = settings
@@ -265,18 +265,20 @@ class Desk:
         def in_turn(chunk: Sequence[Outgoing]) -> asyncio.Task[list[Answered]]:
             return asyncio.create_task(self._in_turn(chunk, timeout_s, caller, token))
 
-        found: list[Answered] = []
+        answered: list[Answered] = []
         chunks = (requests[at : at + _CHUNK] for at in range(0, len(requests), _CHUNK))
-        asked = deque(map(in_turn, islice(chunks, _AHEAD)))
+        tasks = deque(map(in_turn, islice(chunks, _AHEAD)))
         try:
-            while asked:
-                found += await asked.popleft()
-                asked.extend(map(in_turn, islice(chunks, found[-1].answer is not None)))  # no further behind a late one
+            while tasks:
+                answered += await tasks.popleft()
+                tasks.extend(
+                    map(in_turn, islice(chunks, answered[-1].answer is not None))
+                )  # no further behind a late one
         finally:
-            for task in asked:
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*asked, return_exceptions=True)
-        return found
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return answered
 
     async def _in_turn(self, requests: Sequence[Outgoing], timeout_s: float, caller: str, token: str) -> list[Answered]:
         async with self._turns.turn(caller, len(requests)):

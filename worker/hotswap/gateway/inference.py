@@ -43,7 +43,7 @@ from hotswap.gateway.openapi import (
     parameter,
 )
 from hotswap.gateway.problems import Problem
-from hotswap.gateway.tensor_bodies import Asked, Body
+from hotswap.gateway.tensor_bodies import Body, InferenceRequest
 from hotswap.gateway.tensors import Tensors
 from hotswap.gateway.work import cost_of
 
@@ -95,7 +95,7 @@ _LENGTH = parameter(
     "header",
 )
 _INFER = Says(
-    summary="Score each row of the input tensors by what serves",
+    summary="Score each row of the input tensors with the serving generation",
     parameters=(OPERATION, _LENGTH),
     body={**content(_REQUEST, example=_EXAMPLE), OCTETS: {"schema": BINARY}},
     replies={200: {**content(_RESPONSE), OCTETS: {"schema": BINARY}}},
@@ -105,7 +105,7 @@ _INFER = Says(
 
 
 class _Model(NamedTuple):
-    """What an operation of the serving generation takes and returns."""
+    """The input and output tensors of an operation."""
 
     inputs: Tensors
     outputs: Tensors
@@ -119,7 +119,7 @@ class Inference:
     limits: GatewayLimits
 
     def routes(self) -> list[Route]:
-        """Return the routes, with what the OpenAPI document says of each."""
+        """Return the routes, with their OpenAPI descriptions."""
         routes: list[Route] = [
             Endpoint("GET", "/v2", self.server, Says(summary="What this server is", replies={200: content(_SERVER)})),
             Endpoint("GET", "/v2/health/live", self.live, _state("Whether the gateway runs")),
@@ -142,7 +142,7 @@ class Inference:
         return routes
 
     async def server(self, _: Request) -> Response:
-        """Reply with what this server is."""
+        """Reply with the server's name, version and extensions."""
         return JSONResponse({"name": "hotswap", "version": __version__, "extensions": ["binary_tensor_data"]})
 
     async def live(self, _: Request) -> Response:
@@ -184,20 +184,20 @@ class Inference:
         return served, _model_of(deployment.operation(request.query_params.get("operation")))
 
     async def infer(self, request: Request) -> Response:
-        """Score the rows of the input tensors by what serves, each as a request of its own."""
+        """Score the rows of the input tensors with the serving generation, each as its own request."""
         deployment, operation = deployment_of(request, self.deployments), request.query_params.get("operation")
         body, work = await _read(request, self.limits.body_bytes), self.limits.work(request)
         headers: list[tuple[str, bytes]] = []
 
-        async def encode(served: Served, found: Operation) -> Asked:
+        async def encode(served: Served, target: Operation) -> InferenceRequest:
             _check_version(request, served)
-            _model_of(found)  # raises Problem, if it has none
-            columns = served.table(found).columns
-            asked = await work.do(body.cost, tensor_bodies.read, body, found.input, found.output, columns)
-            headers[:] = [("request-id", asked.id.encode())] if asked.id else []
-            return asked
+            _model_of(target)  # raises Problem, if it has none
+            columns = served.table(target).columns
+            inputs = await work.do(body.cost, tensor_bodies.read, body, target.input, target.output, columns)
+            headers[:] = [("request-id", inputs.id.encode())] if inputs.id else []
+            return inputs
 
-        asked, found, answered = await deployment.ask_encoded(operation, encode, headers, work=work)
+        inference, target, answered = await deployment.ask_encoded(operation, encode, headers, work=work)
         predictions = _predictions(answered)
         version = str(max(prediction.generation for prediction in predictions))
         wanted = request.path_params.get("version")
@@ -205,12 +205,12 @@ class Inference:
             detail = f"generation {version} came to serve meanwhile, and has answered"
             raise Problem(HTTPStatus.CONFLICT, detail, **places_of(answered))
         sources = _sources(answered)
-        told = {"sources": sources, "prediction_ids": _ids(sources, answered)}
-        facts = {"model_name": deployment.name, "model_version": version, "parameters": told}
+        parameters = {"sources": sources, "prediction_ids": _ids(sources, answered)}
+        facts = {"model_name": deployment.name, "model_version": version, "parameters": parameters}
         values = [prediction.value for prediction in predictions]
         cost = cost_of(sum(map(len, values)), len(values))
         header, binary = await work.do(
-            cost, tensor_bodies.write, asked._replace(values=()), facts, values, found.output
+            cost, tensor_bodies.write, inference._replace(values=()), facts, values, target.output
         )
         return _reply(header, binary)
 
@@ -262,11 +262,11 @@ def _predictions(answered: Sequence[Answered]) -> list[Prediction]:
 def _sources(answered: Sequence[Answered]) -> str:
     """Return where the requests are, in order: a parameter is no list, and runs are shorter than each by itself."""
     runs = groupby(enumerate(one.place for one in answered), lambda at: (*at[1][:2], at[1].offset - at[0]))
-    told: list[str] = []
+    sources: list[str] = []
     for _, run in runs:
         places = [place for _, place in run]
-        told.append(str(places[0]) if len(places) == 1 else f"{places[0]}..{places[-1].offset}")
-    return ",".join(told)
+        sources.append(str(places[0]) if len(places) == 1 else f"{places[0]}..{places[-1].offset}")
+    return ",".join(sources)
 
 
 def _ids(sources: str, answered: Sequence[Answered]) -> str:

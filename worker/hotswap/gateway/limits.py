@@ -37,7 +37,7 @@ _OF_CALLER, _OF_ALL = 2, 8
 
 
 def caller_of(request: Request) -> str:
-    """Return by what callers are told apart: their name, or else their address."""
+    """Return the caller's name, or else its address."""
     caller: Caller | None = request.scope.get("caller")
     if caller and caller.name:
         return caller.name
@@ -54,7 +54,7 @@ class Held:
 
     @contextmanager
     def by(self, caller: str) -> Iterator[Callable[[int], None]]:
-        """Yield what holds more bytes for a call, until it ends.
+        """Yield a function that reserves bytes for a call, until it ends.
 
         Raises:
             Problem: 429, the bodies of this caller are too large together; 503, those of all callers are.
@@ -101,11 +101,11 @@ class GatewayLimits:
         await self._converters.start()
 
     async def close(self) -> None:
-        """End what was started for work."""
+        """Stop the worker processes."""
         await self._converters.close()
 
     def work(self, request: Request) -> Work:
-        """Return what reads and writes rows for the caller of a request."""
+        """Return the reader and writer of rows for a request's caller."""
         return Work(caller_of(request), self._turns, self._converters)
 
     async def compile(self, request: Request, source: bytes) -> Schema:

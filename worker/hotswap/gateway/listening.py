@@ -34,7 +34,7 @@ class Server(uvicorn.Server):
     """Ends as a worker does: with exit code 0, once the calls in hand have ended; a second signal cuts them off."""
 
     def __init__(self, config: uvicorn.Config, close: Close | None) -> None:
-        """Call `close` on a signal: it ends what would not end by itself."""
+        """Call `close` on a signal: it ends endless streams."""
         super().__init__(config)
         self._close = close
         self._closing: asyncio.Task[None] | None = None
@@ -91,7 +91,7 @@ class Server(uvicorn.Server):
         return Connection(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     def _has_replaced(self) -> bool:
-        """End what is idle longest, some at once, since finding them takes a while; return whether there was any."""
+        """End the longest idle connections, several at once to save searches; return whether there were any."""
         idle: list[tuple[float, Callable[[], object]]]
         idle = [(one.since, one.transport.abort) for one in self._connections() if one.is_idle]
         idle += [(since, task.cancel) for task, since in self._greeted.items()]
@@ -111,7 +111,7 @@ class Server(uvicorn.Server):
         return [one for one in self.server_state.connections if isinstance(one, Connection)]
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """End what would not end by itself, too."""
+        """End endless streams, too."""
         super().handle_exit(sig, frame)
         if self._close and not self._closing:
             self._closing = asyncio.create_task(self._close())

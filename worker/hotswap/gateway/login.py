@@ -1,4 +1,4 @@
-"""The page on which a person gives a browser their token, once: it is kept in a cookie, and nowhere else."""
+"""The login page: it stores a token in a cookie of the browser, and nowhere else."""
 
 import re
 from html import escape
@@ -29,7 +29,7 @@ _PAGE = """<!DOCTYPE html>
 <title>Hotswap: log in</title>
 <main>
 <h1>Hotswap</h1>
-{said}
+{greeting}
 <form method="post" action="/login">
 <input type="hidden" name="to" value="{to}">
 <label>Token <input type="password" name="token" autocomplete="current-password" required autofocus></label>
@@ -42,7 +42,7 @@ _OUT = '<form method="post" action="/logout"><button>Log out</button></form>'
 
 
 class Login:
-    """The endpoints /login and /logout. The cookie is the token itself: any gateway with the same file takes it."""
+    """The endpoints /login and /logout. The cookie is the token itself: any gateway with the same file accepts it."""
 
     def __init__(self, callers: Callers, *, is_secure: bool) -> None:
         self._callers = callers
@@ -58,29 +58,29 @@ class Login:
         ]
 
     async def show(self, request: Request) -> Response:
-        """Reply with the form; to somebody who is known, also with their name."""
+        """Reply with the form and, if logged in, the caller's name."""
         caller: Caller = request.scope["caller"]
-        said = ""
+        greeting = ""
         if caller.name:
             roles = ", ".join(sorted(caller.roles)) or "no role"
-            said = f"<p>You are {escape(caller.name)} ({roles}).</p>\n{_OUT}"
-        return _page(said, request.query_params.get("to", ""))
+            greeting = f"<p>You are {escape(caller.name)} ({roles}).</p>\n{_OUT}"
+        return _page(greeting, request.query_params.get("to", ""))
 
     async def enter(self, request: Request) -> Response:
-        """Keep the token in a cookie, and go to where its owner was to."""
+        """Store the token in a cookie, and redirect to the page `to`."""
         if self._entering >= _ENTERING:
             detail = f"{_ENTERING} callers are logging in: try again soon"
             raise Problem(HTTPStatus.TOO_MANY_REQUESTS, detail, retry_after_s=2)
-        self._entering += 1  # nobody knows these callers yet, and each may take long to send a body
+        self._entering += 1  # these callers are not authenticated, and each may send its body slowly
         try:
-            given = parse_qs((await bodies.body(request, _MOST_BYTES)).decode("latin-1"))
+            fields = parse_qs((await bodies.body(request, _MOST_BYTES)).decode("latin-1"))
         finally:
             self._entering -= 1
-        token, to = (given.get(name, [""])[0] for name in ("token", "to"))
+        token, to = (fields.get(name, [""])[0] for name in ("token", "to"))
         token = token.strip()
         caller = self._callers.by_token(token.encode()) if _TOKEN.fullmatch(token) else None
         if not caller:
-            response = _page('<p role="alert">This token is not known here.</p>', to, HTTPStatus.UNAUTHORIZED)
+            response = _page('<p role="alert">Unknown token.</p>', to, HTTPStatus.UNAUTHORIZED)
             response.headers["WWW-Authenticate"] = "Bearer"
             return response
         request.scope["caller"] = caller
@@ -89,14 +89,14 @@ class Login:
         return response
 
     async def leave(self, _: Request) -> Response:
-        """Forget the cookie."""
+        """Delete the cookie."""
         response = _to("/login")
         response.delete_cookie(COOKIE, secure=self._is_secure, httponly=True, samesite="strict")
         return response
 
 
-def _page(said: str, to: str, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    return HTMLResponse(_PAGE.format(said=said, to=escape(to)), status, _HEADERS)
+def _page(content: str, to: str, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    return HTMLResponse(_PAGE.format(greeting=content, to=escape(to)), status, _HEADERS)
 
 
 def _to(place: str) -> Response:
@@ -104,5 +104,5 @@ def _to(place: str) -> Response:
 
 
 def _is_here(to: str) -> bool:
-    """Return whether it is a path of this gateway: browsers take // for another host, with backslashes, too."""
+    """Return whether this is a path of this gateway: browsers read // as a host, with backslashes, too."""
     return to.startswith("/") and to[1:2] not in {"/", "\\"} and to.isascii() and to.isprintable()

@@ -1,4 +1,4 @@
-"""The OpenAPI document of a gateway, made from its routes: each of them says what it takes and what it replies."""
+"""The OpenAPI document of a gateway, from the descriptions of its routes."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -41,8 +41,8 @@ COMMAND = (409, 422, 503, 504)
 _DESCRIPTIONS = {
     200: "Done.",
     400: "The call is wrong: something is missing, empty or malformed.",
-    401: "Nobody known calls: where the gateway has tokens, `Authorization: Bearer TOKEN` is needed.",
-    403: "Not allowed: the caller has not the role, came by way of another site or host, or brings code of its own.",
+    401: "Unauthenticated: where the gateway has tokens, send `Authorization: Bearer TOKEN`.",
+    403: "Not allowed: the caller lacks the role, came by way of another site or host, or brings code of its own.",
     404: "There is no such deployment, operation, generation or answer.",
     406: "The answer cannot be had in a format that is accepted.",
     408: "The body came too slowly.",
@@ -119,7 +119,7 @@ _SCHEMAS: Mapping[str, Schema] = {
 
 
 def content(schema: Schema, media_type: str = Format.JSON, example: Any = None) -> dict[str, Any]:
-    """Return what a body of this type has."""
+    """Return the content of a body of this type."""
     return {media_type: {"schema": schema} if example is None else {"schema": schema, "example": example}}
 
 
@@ -129,17 +129,17 @@ def a_list(of: Schema) -> Schema:
 
 
 def an_object(*, required: Sequence[str] | None = None, **properties: Schema) -> Schema:
-    """Return the schema of an object; each member is required, unless told otherwise."""
+    """Return the schema of an object; each member is required by default."""
     return {"type": "object", "required": list(properties if required is None else required), "properties": properties}
 
 
 def form(*required: str, **parts: Schema) -> Content:
-    """Return what a form of these parts has."""
+    """Return the content of a form with these parts."""
     return content(an_object(required=required, **parts), FORM)
 
 
 def parameter(name: str, description: str, schema: Schema = STRING, place: str = "query") -> Schema:
-    """Return what the document says of a parameter."""
+    """Return the description of a parameter."""
     return {"name": name, "in": place, "description": description, "schema": schema}
 
 
@@ -152,7 +152,7 @@ ANSWER: Content = {**content(BINARY, OCTETS), **content(STRING, Format.CSV), **c
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Says:
-    """What an endpoint takes and replies; its path's parameters are known."""
+    """The OpenAPI description of an endpoint, without its path's parameters."""
 
     summary: str
     parameters: Sequence[Schema] = ()
@@ -166,7 +166,7 @@ class Says:
 
 
 class Endpoint(Route):
-    """A route that says what it takes and replies."""
+    """A route with its OpenAPI description."""
 
     def __init__(self, method: str, path: str, answer: Answer, says: Says) -> None:
         super().__init__(path, answer, methods=[method])
@@ -174,26 +174,26 @@ class Endpoint(Route):
         self.says = says
 
     def operation(self, deployments: Sequence[str]) -> dict[str, Any]:
-        """Return what the document of a gateway of these deployments says of it."""
+        """Return its entry in the document of a gateway of these deployments."""
         says = self.says
-        told: dict[str, Any] = {"summary": says.summary, "operationId": self._id(), "tags": [self._tag()]}
+        entry: dict[str, Any] = {"summary": says.summary, "operationId": self._id(), "tags": [self._tag()]}
         path = [self._parameter(name, deployments) for name in sorted(self.param_convertors)]
         if path or says.parameters:
-            told["parameters"] = [*path, *says.parameters]
+            entry["parameters"] = [*path, *says.parameters]
         if says.body:
-            told["requestBody"] = {"required": not says.is_body_optional, "content": says.body}
+            entry["requestBody"] = {"required": not says.is_body_optional, "content": says.body}
         headers = {name: {"description": text, "schema": STRING} for name, text in says.headers.items()}
         bad = dict.fromkeys(says.problems, says.error) | {403: content(PROBLEM, _PROBLEMS)}
         if role := role_of(self.method, self.path_format):
             bad[401] = ERROR if self.path_format.startswith("/v2") else content(PROBLEM, _PROBLEMS)
             bad[403] = {**bad[403], **bad[401]}
-            told["security"] = [{}, {"token": [role.value]}]
-        told["responses"] = {
+            entry["security"] = [{}, {"token": [role.value]}]
+        entry["responses"] = {
             str(status): {"description": _DESCRIPTIONS[status], "content": body}
             | ({"headers": headers} if headers and status == HTTPStatus.OK else {})
             for status, body in sorted({**bad, **says.replies}.items())
         }
-        return told
+        return entry
 
     def _parameter(self, name: str, deployments: Sequence[str]) -> Schema:
         description, schema = _PATHS[name]

@@ -1,4 +1,4 @@
-"""What happened in a deployment: its last commands with their outcomes, and its refused requests."""
+"""The history of a deployment: its last commands with their outcomes, and its refused requests."""
 
 import asyncio
 import base64
@@ -88,7 +88,7 @@ LETTERS = an_object(
 
 
 async def history(deployment: Deployment) -> dict[str, Any]:
-    """Return the last hundred commands, the newest first: who gave each, the verdict, and what workers told."""
+    """Return the last hundred commands, newest first: author, verdict and the outcomes of workers."""
     cut_overs = await _cut_overs(deployment.settings)
     is_paused, serving = deployment.seen.history.timeline.is_paused, deployment.generation
     commands = deployment.seen.commands()
@@ -130,13 +130,13 @@ def _command(signed: Signed) -> dict[str, Any]:
         "model": model and {"name": model.name, "kind": model.kind, "sha256": model.sha256},
         "workers": {
             worker: {
-                "outcome": told.outcome,
-                "code": told.code,
-                "message": told.message,
-                "at_ms": _ms(told.at),
-                "phase_seconds": dict(told.phase_seconds),
+                "outcome": outcome.outcome,
+                "code": outcome.code,
+                "message": outcome.message,
+                "at_ms": _ms(outcome.at),
+                "phase_seconds": dict(outcome.phase_seconds),
             }
-            for worker, told in signed.view.told.items()
+            for worker, outcome in signed.view.told.items()
         },
     }
 
@@ -231,7 +231,7 @@ def _base64(value: bytes | None) -> str | None:
 
 
 def fields_in(record: LogRecord, served: Served) -> Any:
-    """Return what the serving proto reads in a refused message; None: nothing."""
+    """Return a refused message as the serving proto reads it, or None."""
     headers = header_texts(record)
     name = headers.get("operation") or served.schema.default
     operation = served.schema.operations.get(name or "")

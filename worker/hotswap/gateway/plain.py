@@ -1,4 +1,4 @@
-"""The plain API: /v1/{deployment}, for those who do not know Acumos."""
+"""The plain API: /v1/{deployment}, independent of Acumos."""
 
 import base64
 import json
@@ -105,7 +105,7 @@ _FETCH_ANY = Says(
 _DEAD_LETTERS = Says(
     summary="Refused requests, newest first",
     parameters=(
-        parameter("limit", "At most so many; 100 unless told.", {**INTEGER, "minimum": 1, "maximum": 1_000}),
+        parameter("limit", "The most entries of a page; default 100.", {**INTEGER, "minimum": 1, "maximum": 1_000}),
         parameter("code", "Only those with this code.", {**STRING, "example": "UNDECODABLE"}),
         parameter("partition", "Only those of this partition.", {**INTEGER, "minimum": 0}),
         parameter(
@@ -148,7 +148,7 @@ class Plain:
         self._limits = limits
 
     def routes(self) -> list[Route]:
-        """Return the routes, with what the OpenAPI document says of each."""
+        """Return the routes, with their OpenAPI descriptions."""
         one = "/v1/{deployment}"
         return [
             Endpoint("GET", "/v1", self.list, Says(summary="The deployments", replies={200: content(_NAMES)})),
@@ -174,7 +174,7 @@ class Plain:
         return JSONResponse({"deployments": list(self._deployments)})
 
     async def show(self, request: Request) -> Response:
-        """Reply with what serves."""
+        """Reply with the serving generation."""
         deployment = self._find(request)
         served = deployment.served
         generation = served.generation
@@ -207,8 +207,8 @@ class Plain:
         name, work = request.query_params.get("operation"), self._limits.work(request)
         if call.content is Format.PROTOBUF:
             operation = deployment.operation(name)
-            told = [("operation", operation.name.encode()), *call.headers]
-            (one,) = await deployment.ask([call.value], told, work.caller)
+            headers = [("operation", operation.name.encode()), *call.headers]
+            (one,) = await deployment.ask([call.value], headers, work.caller)
             return await replies.reply_to_message(one, operation, call.accept, work)
         asking = deployment.ask_rows(call.value, call.content, name, call.headers, work=work, is_whole=call.is_whole)
         return await replies.reply(await asking, call, work)
@@ -221,7 +221,7 @@ class Plain:
         deployment = self._find(request)
         wanted = PredictionId.parse(request.path_params["prediction_id"])
         answer = None
-        if wanted and wanted.partition < deployment.desk.partitions:
+        if wanted and wanted.partition < deployment.router.partitions:
             answer = await find_by_id(deployment.settings, wanted)
         if wanted is None or answer is None:
             detail = (
@@ -237,7 +237,7 @@ class Plain:
         """Reply with the answer to any request that was published before, by its source."""
         deployment = self._find(request)
         place = bodies.place_in(request)
-        if place is None or place[0] >= deployment.desk.partitions:
+        if place is None or place[0] >= deployment.router.partitions:
             detail = f"{deployment.settings.topics.requests} has no such partition or offset"
             raise Problem(HTTPStatus.NOT_FOUND, detail)
         partition, offset = place
@@ -252,7 +252,7 @@ class Plain:
         return replies.fetched(answer)
 
     async def history(self, request: Request) -> Response:
-        """Reply with the last commands, who gave them, their outcomes, and when each generation served."""
+        """Reply with the last commands, their authors and outcomes, and when each generation served."""
         return JSONResponse(await past.history(self._find(request)))
 
     async def dead_letters(self, request: Request) -> Response:

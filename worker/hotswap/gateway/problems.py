@@ -41,8 +41,8 @@ class Problem(Exception):
 
     def _response(self, document: Mapping[str, Any], media_type: str) -> JSONResponse:
         headers = {"Retry-After": self.retry_after_s, "WWW-Authenticate": self.challenge}
-        told = {name: str(value) for name, value in headers.items() if value is not None}
-        return JSONResponse(document, self.status.value, told, media_type)
+        sent = {name: str(value) for name, value in headers.items() if value is not None}
+        return JSONResponse(document, self.status.value, sent, media_type)
 
 
 def bad_rows(faults: Sequence[Mapping[str, Any]], count: int) -> Problem:

@@ -1,4 +1,4 @@
-"""The slash at the end of a path: a call that has one too many, or lacks it, is led to where it would be answered."""
+"""Redirects for trailing slashes: a path with a slash too many, or without one, leads to its route."""
 
 from urllib.parse import quote
 
@@ -8,18 +8,18 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 
-def lead_to_slashes(app: Starlette) -> Starlette:
+def redirect_slashes(app: Starlette) -> Starlette:
     """Have an application redirect as Starlette does, but to a path: Starlette's own URL has the `Host` of the call.
 
-    Who can set that header of somebody else's call would lead them to a host of theirs.
+    A forged header would redirect to another host.
     """
     router = app.router
     router.redirect_slashes = False
-    router.default = _Slashes(router.routes, router.default)
+    router.default = _SlashRedirect(router.routes, router.default)
     return app
 
 
-class _Slashes:
+class _SlashRedirect:
     def __init__(self, routes: list[BaseRoute], default: ASGIApp) -> None:
         self._routes = routes
         self._default = default
@@ -29,7 +29,7 @@ class _Slashes:
         other = path.rstrip("/") if path.endswith("/") else f"{path}/"
         if scope["type"] == "http" and self._is_known({**scope, "path": other}):
             query = scope["query_string"].decode("latin-1")
-            # One slash at the beginning: browsers take two for those of another host.
+            # One leading slash: browsers read two as a host.
             app = RedirectResponse("/" + quote(other.lstrip("/")) + (f"?{query}" if query else ""))
         await app(scope, receive, send)
 

@@ -28,7 +28,7 @@ _MOST_NOTES, _LONGEST_NOTE = 4, 500
 
 @dataclass(slots=True)
 class Rows:
-    """The good rows of a text as serialized messages, each with its number from 1; what is wrong with the others."""
+    """The good rows of a text as serialized messages, each with its number from 1; the faults of the others."""
 
     layout: Layout
     numbers: list[int] = field(default_factory=list)
@@ -74,7 +74,7 @@ class Rows:
         if self.faults:
             raise bad_rows(self.faults, len(self.faults))
         if not self.values:
-            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "there is no row")
+            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "the request has no rows")
 
 
 async def read(
@@ -106,22 +106,22 @@ def _read(
         if kind == "json" and decoded.count("{") > ROWS and _has_more(decoded, ROWS):
             raise _too_many()
         rows = read_rows(io.StringIO(decoded, newline=""), kind, message, options)  # type: ignore[arg-type]
-        found = Rows(rows.layout)
+        table = Rows(rows.layout)
         rows.expect(reads)
         for row in rows.in_bulk():
-            found.take(row)
-            if found.count > ROWS:
+            table.take(row)
+            if table.count > ROWS:
                 raise _too_many()
-        found.notes = rows.notes()
-        if found.values and rows.unmet:
+        table.notes = rows.notes()
+        if table.values and rows.unmet:
             lacking = ", ".join(f"`{path}`" for path in rows.unmet)
-            found.notes.append(f"no column fills {lacking}, which the model reads: missing in each row")
+            table.notes.append(f"no column fills {lacking}, which the model reads: missing in each row")
     except UnicodeDecodeError as error:
         detail = f"the text is not UTF-8: {error.reason} at byte {error.start}"
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail) from None
     except UsageError as error:
         raise problem_of(error) from None
-    return found
+    return table
 
 
 def _has_more(text: str, rows: int) -> bool:
@@ -141,9 +141,9 @@ def _too_many() -> Problem:
 def _fault(row: BadRow) -> Mapping[str, Any]:
     shown = row.value if len(row.value) <= SHOWN else row.value[:SHOWN] + "…"
     fault = {"row": row.number, "column": row.column, "value": shown, "reason": row.reason, "detail": str(row)}
-    return {name: _plain(told) if isinstance(told, str) else told for name, told in fault.items()}
+    return {name: _plain(value) if isinstance(value, str) else value for name, value in fault.items()}
 
 
 def _plain(text: str) -> str:
-    """Return a text without what is not UTF-8 in it."""
+    """Replace characters that are not UTF-8."""
     return text.encode(errors="replace").decode()

@@ -123,7 +123,7 @@ async def _serve(
                 app, event = make_app(deployments, limits, console, access), "gateway.started"
             host, port = listening.getsockname()[:2]
             address = f"{'https' if tls else 'http'}://{host}:{port}"
-            listening.listen()  # whoever reads the address in the log can connect to it
+            listening.listen()  # so that the logged address accepts connections
             log.info(event, extra={"address": address, "deployments": [one.deployment for one in settings]})
             await run(app, listening, tls, console)
         finally:

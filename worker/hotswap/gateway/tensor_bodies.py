@@ -1,4 +1,4 @@
-"""The bodies of the Open Inference Protocol: what a request asks, and the response to it."""
+"""The bodies of the Open Inference Protocol: a request and its response."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -27,12 +27,12 @@ class Body:
 
     @property
     def cost(self) -> int:
-        """What reading it costs."""
+        """The cost of reading it."""
         return cost_of(len(self.text) + len(self.binary), self.text.count(b",") + len(self.binary) // _VALUE_BYTES)
 
 
-class Asked(NamedTuple):
-    """What an inference request asks: its id, the rows, and which outputs, whether as binary values."""
+class InferenceRequest(NamedTuple):
+    """An inference request: its id, its rows, and the outputs, mapped to True for binary values."""
 
     id: str | None
     values: Sequence[bytes]
@@ -44,52 +44,52 @@ def _tensors(message: type[Message]) -> Tensors:
     return Tensors(message)
 
 
-def read(body: Body, given: type[Message], wanted: type[Message], columns: Columns) -> Asked:
-    """Return what a request asks, its inputs named as the proto or the model does. Raises Problem: 400, it is none."""
+def read(body: Body, input_type: type[Message], output_type: type[Message], columns: Columns) -> InferenceRequest:
+    """Parse a request, with inputs named as in the proto or the model. Raises Problem: 400, it is invalid."""
     try:
         document = json.loads(body.text)
     except (ValueError, RecursionError) as error:
         raise Problem(HTTPStatus.BAD_REQUEST, f"the body is no JSON: {error}") from None
     if not isinstance(document, dict):
-        raise Problem(HTTPStatus.BAD_REQUEST, "the body is no JSON object")
+        raise Problem(HTTPStatus.BAD_REQUEST, "the body must be a JSON object")
     name = document.get("id")
     if name is not None and (not isinstance(name, str) or not is_utf8(name)):
-        raise Problem(HTTPStatus.BAD_REQUEST, "`id` is a text")
-    outputs = _outputs(document, _tensors(wanted))  # type: ignore[arg-type] # a class can be hashed
-    values = _tensors(given).read(_objects(document, "inputs"), body.binary, columns)  # type: ignore[arg-type] # as above
+        raise Problem(HTTPStatus.BAD_REQUEST, "`id` must be a string")
+    outputs = _outputs(document, _tensors(output_type))  # type: ignore[arg-type] # a class can be hashed
+    values = _tensors(input_type).read(_objects(document, "inputs"), body.binary, columns)  # type: ignore[arg-type] # as above
     if len(values) > ROWS:
         detail = f"a call may have at most {ROWS:,} rows: send the others in calls of their own"
         raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, limit=ROWS)
-    return Asked(name, values, outputs)
+    return InferenceRequest(name, values, outputs)
 
 
 def _outputs(document: Mapping[str, Any], known: Tensors) -> dict[str, bool]:
     """Return the outputs that are asked for, and whether as binary values. Raises Problem: 400, there is none."""
     is_binary = _parameters(document).get("binary_data_output") is True
-    asked = {
+    outputs = {
         str(one.get("name")): bool(_parameters(one).get("binary_data", is_binary))
         for one in _objects(document, "outputs")
     }
-    known.check(list(asked))
-    return asked or dict.fromkeys([one["name"] for one in known.metadata()], is_binary)
+    known.check(list(outputs))
+    return outputs or dict.fromkeys([one["name"] for one in known.metadata()], is_binary)
 
 
 def write(
-    asked: Asked, facts: Mapping[str, Any], values: Sequence[bytes], message: type[Message]
+    request: InferenceRequest, facts: Mapping[str, Any], values: Sequence[bytes], message: type[Message]
 ) -> tuple[bytes, bytes]:
     """Return the JSON of a response, and the binary values after it."""
-    tensors, binary = _tensors(message).write(values, asked.outputs)  # type: ignore[arg-type] # a class can be hashed
-    document = {**facts, "outputs": tensors} | ({} if asked.id is None else {"id": asked.id})
+    tensors, binary = _tensors(message).write(values, request.outputs)  # type: ignore[arg-type] # a class can be hashed
+    document = {**facts, "outputs": tensors} | ({} if request.id is None else {"id": request.id})
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(), binary
 
 
 def _objects(document: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    given = document.get(name, [])
-    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
+    tensors = document.get(name, [])
+    if not isinstance(tensors, list) or not all(isinstance(one, dict) for one in tensors):
         raise Problem(HTTPStatus.BAD_REQUEST, f"`{name}` is a list of tensors, each an object")
-    return given
+    return tensors
 
 
 def _parameters(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    given = document.get("parameters")
-    return given if isinstance(given, dict) else {}
+    parameters = document.get("parameters")
+    return parameters if isinstance(parameters, dict) else {}

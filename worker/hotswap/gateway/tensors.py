@@ -177,8 +177,8 @@ class Tensors:
         if absent := [one.name for one in self._fields.values() if not one.is_optional and one.name not in columns]:
             raise _wrong(f"input {absent[0]} is missing, and the proto does not call it optional")
         if len(counts := {len(values) for values in columns.values()}) != 1 or counts == {0}:
-            told = ", ".join(f"{name} has {len(values)}" for name, values in columns.items())
-            raise _wrong(f"each input has a value for each row, of which there is at least one: {told or 'none'}")
+            counted = ", ".join(f"{name} has {len(values)}" for name, values in columns.items())
+            raise _wrong(f"each input has a value for each row, of which there is at least one: {counted or 'none'}")
         return [self._serialized(row, values) for row, values in _rows(columns)]
 
     def _assign(self, tensors: Sequence[Mapping[str, Any]], models: Columns) -> Filled:
@@ -199,12 +199,12 @@ class Tensors:
         except (ValueError, TypeError) as error:
             raise _wrong(f"row {row}: {error}") from None
 
-    def write(self, messages: Sequence[bytes], asked: Mapping[str, bool]) -> tuple[list[dict[str, Any]], bytes]:
+    def write(self, messages: Sequence[bytes], outputs: Mapping[str, bool]) -> tuple[list[dict[str, Any]], bytes]:
         """Return the named tensors of serialized messages, and the binary values of those that map to True."""
         read = [self._message.FromString(message) for message in messages]
         tensors: list[dict[str, Any]] = []
         binary: list[bytes] = []
-        for name, is_binary in asked.items():
+        for name, is_binary in outputs.items():
             one = self._fields[name]
             values = [None if one.has_presence and not has(row, name) else getattr(row, name) for row in read]
             tensor = {"name": name, "datatype": one.datatype, "shape": [len(read)]}

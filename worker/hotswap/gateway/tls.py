@@ -45,7 +45,7 @@ def make_context(files: Files) -> ssl.SSLContext:
 
 
 def subject_of(certificate: Mapping[str, Any]) -> str:
-    """Return the subject as RFC 4514 writes it, `CN=etl,O=Acme`: what `-nameopt RFC2253,-esc_msb` of openssl prints."""
+    """Return the subject in RFC 4514 form, `CN=etl,O=Acme`, like openssl's `-nameopt RFC2253,-esc_msb`."""
     parts = (
         "+".join(f"{_SHORT.get(name, name)}={_escaped(value)}" for name, value in part)
         for part in certificate["subject"]

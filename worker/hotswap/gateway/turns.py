@@ -1,4 +1,4 @@
-"""Shares places fairly among callers: they take turns, whatever each of them asks for."""
+"""Shares places fairly among callers: they take turns."""
 
 from asyncio import CancelledError, Future, get_running_loop
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The reading and writing of rows for a call: what costs little is done at once, the rest apart, and in turn."""
+"""The reading and writing of rows for a call: cheap work at once, the rest in another process, in turn."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _PER_ROW = 64
 
 
 def cost_of(size: int, rows: int) -> int:
-    """Return what reading or writing costs, in bytes."""
+    """Return the cost of reading or writing, in bytes."""
     return size + _PER_ROW * rows
 
 
@@ -31,16 +31,16 @@ class Work:
     turns: Turns
     converters: Converters
 
-    async def do(self, cost: int, function: Callable[[*Ts], T], *given: *Ts) -> T:
-        """Return what a function returns: called at once if it costs little, else in a process of its own.
+    async def do(self, cost: int, function: Callable[[*Ts], T], *args: *Ts) -> T:
+        """Return the result of a function, called at once if it is cheap, else in another process.
 
-        If the call is cancelled, since its caller has left, the process ends.
+        If the call is cancelled, since its client disconnected, the process ends.
 
         Raises:
             Problem: 429, too much work of the caller waits; 413, it takes too long, or too much memory.
 
         """
         if cost <= _AT_ONCE:
-            return function(*given)
+            return function(*args)
         async with self.turns.turn(self.caller, cost):
-            return await self.converters.do(function, *given)
+            return await self.converters.do(function, *args)
