@@ -36,7 +36,7 @@ _IS_REAL = os.environ.get("HOTSWAP_TEST_REAL") == "1"
 """Whether workers are started by the command, and hosts have the product's own options (`make test-real`)."""
 _LEFT_OUT = pytest.StashKey[int]()
 _TESTS = Path(__file__).parent
-_NEEDS = {"spark": "pyspark", "s3": "s3fs"}
+_NEEDS = {"onnx": "onnxruntime", "spark": "pyspark", "s3": "s3fs"}
 """The package that the tests with a marker need."""
 _LONGEST_FIRST = ("faults", "system", "model", "contract", "unit")
 
@@ -81,7 +81,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """Say in a line what was left out."""
     if left := config.stash.get(_LEFT_OUT, 0):
         terminalreporter.write_line(
-            f"Left out: {left} tests of Spark and of S3, which are not installed here (make test-all has them)"
+            f"Left out: {left} tests of ONNX, Spark and S3, which are not installed here (make test-all has them)"
         )
 
 

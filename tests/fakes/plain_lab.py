@@ -3,6 +3,7 @@
 from typing import NoReturn
 
 from harness import lab
+from hotswap.runtimes.flat import scorer
 from hotswap.runtimes.flat.bridge import NotFlat
 from hotswap.runtimes.h2o import runtime as h2o
 
@@ -12,5 +13,5 @@ def refuse(*_: object, **__: object) -> NoReturn:
 
 
 if __name__ == "__main__":
-    vars(h2o)["SealingFlatPlan"] = refuse
+    vars(h2o)["SealingFlatPlan"] = vars(scorer)["SealingFlatPlan"] = refuse
     lab.serve()

@@ -25,7 +25,6 @@ REAL = {
     "sk_bz2.joblib": "a joblib file of scikit-learn",
     "sk_xz.joblib": "a joblib file of scikit-learn",
     "sk_lzma.joblib": "a joblib file of scikit-learn",
-    "m.onnx": "an ONNX model",
     "xgb.json": "a model of XGBoost",
     "xgb.ubj": "a model of XGBoost",
     "lgb.txt": "a model of LightGBM",
@@ -87,6 +86,12 @@ def test_a_file_of_another_library_is_called_what_it_is(name):
     assert str(refused.value) == f"{STRANGERS / name} {refused.value.why}"
     assert "--kind" not in str(refused.value)
     assert any(advice in refused.value.why for advice in ("no kind serves it", "export its MOJO"))
+
+
+def test_a_model_in_the_format_of_onnx_is_recognized_by_its_content(tmp_path):
+    (tmp_path / "model").write_bytes((STRANGERS / "m.onnx").read_bytes())
+
+    assert find_kind(tmp_path / "model") == find_kind(STRANGERS / "m.onnx") == "onnx"
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -8,7 +8,12 @@ from hotswap.errors import SwapCode, SwapError
 from hotswap.generation import Configuration
 from hotswap.runtimes.kinds import kinds, runtime_of
 
-IMPOSSIBLE = {"h2o": {"contributions": "yes"}, "java": {"input": "xml"}, "spark": {"fallback": "yes"}}
+IMPOSSIBLE = {
+    "h2o": {"contributions": "yes"},
+    "java": {"input": "xml"},
+    "onnx": {"threads": "0"},
+    "spark": {"fallback": "yes"},
+}
 IMPOSSIBLE["spark-jar"] = IMPOSSIBLE["java"]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from hotswap.artifacts.archive import list_names, write_zip
-from hotswap.artifacts.foreign import describe
+from hotswap.artifacts.foreign import describe, is_onnx
 from hotswap.errors import SwapError, UsageError
 
 _SPARK: Final = re.compile(r"([^/]+/)?metadata/part-[^/]+")
@@ -22,6 +22,10 @@ def _is_spark(names: Sequence[str]) -> bool:
     return any(_SPARK.fullmatch(name) for name in names)
 
 
+def _is_onnx(names: Sequence[str]) -> bool:
+    return any(name.endswith(".onnx") for name in names)
+
+
 def _is_java(names: Sequence[str]) -> bool:
     return "META-INF/MANIFEST.MF" in names or (bool(names) and all(name.endswith(".jar") for name in names))
 
@@ -29,6 +33,7 @@ def _is_java(names: Sequence[str]) -> bool:
 _SIGNS: Final[dict[str, tuple[str, Callable[[Sequence[str]], bool]]]] = {
     "h2o": ("a MOJO's model.ini at its top", _is_mojo),
     "spark": ("metadata/part-* of a saved Spark pipeline", _is_spark),
+    "onnx": ("a file that ends with .onnx", _is_onnx),
     "java": ("META-INF/MANIFEST.MF of a jar, or only jars", _is_java),
 }
 
@@ -58,6 +63,8 @@ def find_kind(path: Path) -> str:
     check_model(path)
     if path.suffix == ".jar":
         return "java"
+    if is_onnx(path):
+        return "onnx"
     try:
         names = _names(path)
         why = "it has none of " + "; ".join(f"{sign} ({kind})" for kind, (sign, _) in _SIGNS.items())

@@ -68,6 +68,14 @@ def describe(path: Path) -> str:
     return f"is {kind.name.format(detail)}: {kind.advice.format(detail)}"
 
 
+def is_onnx(path: Path) -> bool:
+    """Return whether a file is a model in the format of ONNX."""
+    try:
+        return path.is_file() and _is_onnx(look_at(path))
+    except (OSError, SwapError):
+        return False
+
+
 # ---- what tells
 
 
@@ -196,11 +204,7 @@ _TABLE: Final[tuple[_Foreign, ...]] = (
         f"no kind serves it: {_TRAIN}, or pass a jar that scores it with JPMML (kind java)",
     ),
     _Foreign("a CoreML model", _is_core_ml, _NONE),
-    _Foreign(
-        "an ONNX model",
-        _is_onnx,
-        f"no kind serves it: {_TRAIN}, or pass a jar that scores it with ONNX Runtime (kind java)",
-    ),
+    _Foreign("an ONNX model", _is_onnx, "pass it as kind onnx"),
     _Foreign("a SavedModel of TensorFlow", lambda look: look.has("saved_model.pb"), _NONE),
     _Foreign("a TensorFlow Lite model", lambda look: look.raw[4:8] == b"TFL3", _NONE),
     _Foreign("a model of Keras", lambda look: look.has("config.json", "model.weights.h5"), _NONE),

@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 from hotswap.artifacts.archive import check_jars, find_change, unpack
 from hotswap.artifacts.cache import Cache
@@ -28,6 +29,8 @@ if TYPE_CHECKING:  # the fetching process does not need them, and loading takes 
 
 UNPACKED_KINDS = frozenset({"h2o", "spark"})
 """The kinds of model whose artifact is a zip that the runtime reads as a folder."""
+_FILE_OR_ZIP = frozenset({"onnx"})
+"""The kinds whose artifact is such a zip if its name ends with .zip, and otherwise a file."""
 
 _CHUNK = 1 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -172,7 +175,7 @@ class Store:
             stores=self._stores,
             sha256=model.sha256.lower(),
             max_bytes=self._max_bytes,
-            is_unpacked=model.kind in UNPACKED_KINDS,
+            is_unpacked=is_unpacked(model),
         )
 
     def _upload(self, path: Path) -> tuple[str, str]:
@@ -191,6 +194,12 @@ class Store:
 
         send(file, f"{self._url}/{place}")
         return f"{without_user(self._url)}/{place}", sha256
+
+
+def is_unpacked(model: Model) -> bool:
+    """Return whether a model's artifact is a zip that the runtime reads as a folder."""
+    is_zip = urlsplit(model.uri).path.endswith(".zip")
+    return model.kind in UNPACKED_KINDS or (model.kind in _FILE_OR_ZIP and is_zip)
 
 
 async def _in_thread(function: Callable[[threading.Event], _T]) -> _T:

@@ -1,12 +1,13 @@
 """The kinds of model that a host can load: the module, the jars and the JVM options of each."""
 
 import importlib
+import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from hotswap.errors import SwapCode, SwapError
+from hotswap.errors import StartError, SwapCode, SwapError
 from hotswap.generation import Configuration
 from hotswap.local.jvm import fetch_jars, installed_jars
 
@@ -47,6 +48,14 @@ class Runtime:
             module.prepare()
 
 
+def _with_libraries(jars: Sequence[Path], *packages: str, extra: str) -> Sequence[Path]:
+    """Return the jars if these Python packages are installed. Raises StartError, naming the extra to install."""
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise StartError(f"{package} is not installed here: install hotswap[{extra}] on every worker")
+    return jars
+
+
 # The packages that Spark's own launcher opens (org.apache.spark.launcher.JavaModuleOptions).
 _SPARK_OPENS: Final = (
     *(f"java.base/java.{name}" for name in ("io", "lang", "lang.invoke", "lang.reflect", "net", "nio", "util")),
@@ -76,6 +85,12 @@ _RUNTIMES: Final = {
     "h2o": Runtime(
         module="hotswap.runtimes.h2o.runtime",
         jars=lambda: [_FLAT, _HERE / "h2o" / "mojos.jar", *fetch_jars("h2o-genmodel")],
+        is_stateless=True,
+        is_ours=True,
+    ),
+    "onnx": Runtime(
+        module="hotswap.runtimes.onnx.runtime",
+        jars=lambda: _with_libraries([_FLAT], "onnxruntime", "onnx", extra="onnx"),
         is_stateless=True,
         is_ours=True,
     ),

@@ -42,7 +42,7 @@ class RowPlan:
 
     def __init__(self, model: RowModel, operation: Operation, configuration: Configuration) -> None:
         """Find a field for each column, and an output for each field; mismatches are listed in `problems`."""
-        self._model = model
+        self.model: Final = model
         self.decoder: Final = Decoder(message=operation.input, columns=model.columns, configuration=configuration)
         self.encoder: Final = Encoder(
             message=operation.output,
@@ -96,14 +96,14 @@ class RowPlan:
 
     def _scores(self, rows: DecodedRows) -> Table:
         try:
-            return self._model.score(rows.table) if len(rows.table) else self._none()
+            return self.model.score(rows.table) if len(rows.table) else self._none()
         except ModelError:
             pass
         # Some request makes the model raise: score each by itself, and refuse those that do.
         scores, good = [self._none()], []
         for index, part in enumerate(rows.slices()):
             try:
-                scores.append(self._model.score(rows.table.part(part)) if part.start < part.stop else self._none())
+                scores.append(self.model.score(rows.table.part(part)) if part.start < part.stop else self._none())
                 good.append(index)
             except ModelError as error:
                 rows.refused[rows.positions[index]] = Refusal(Code.MODEL_ERROR, str(error))
@@ -111,7 +111,7 @@ class RowPlan:
         return join(scores)
 
     def _none(self) -> Table:
-        outputs = self._model.outputs
+        outputs = self.model.outputs
         objects: dict[int, list[object]] = {output.start: [] for output in outputs if output.is_in_objects}
         return Table(np.empty((0, max(output.stop for output in outputs))), objects)
 

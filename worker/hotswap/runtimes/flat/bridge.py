@@ -1,4 +1,4 @@
-"""What every flat path shares: NotFlat, our own Java classes, and which protos they read and write."""
+"""Shared by all flat paths: NotFlat, our own Java classes, and the protos that they read and write."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -28,7 +28,7 @@ WIRE_TYPES: Final = {
 
 
 class NotFlat(Exception):
-    """Use the fallback for all requests: the message says what is not flat."""
+    """Use the fallback for all requests; the message names the part that is not flat."""
 
 
 def own(name: str) -> Any:

@@ -40,14 +40,14 @@ _LABELS: Final = "LabelEncoder"
 
 
 class Training(NamedTuple):
-    """What a MOJO tells of its training: the encoding ("": unknown), and all columns before it (empty: unknown)."""
+    """A MOJO's record of its training: the encoding ("": unknown) and the columns before encoding (empty: unknown)."""
 
     encoding: str = ""
     names: Sequence[str] = ()
 
 
 def training_of(model: Any, path: Path) -> Training | None:
-    """Return what is known of the training of a MOJO that does not declare its encoding; None if it declares it."""
+    """Return the known training of a MOJO that does not declare its encoding; None if it declares it."""
     if str(model.getClass().getSimpleName()) not in _UNDECLARED:
         return None
     details = _details(path)
@@ -69,23 +69,23 @@ def raw_inputs(columns: Sequence[Column], training: Training) -> Inputs | None:
 
 
 def advice_on(columns: Sequence[Column], training: Training) -> str:
-    """Say which encoding a MOJO does not hold, and what to do; empty if it holds it, or needs none."""
+    """Return the remedy if a MOJO lacks the tables of its encoding; empty if it has them or needs none."""
     for encoding, pattern in _LOST.items():
-        found = [match for column in columns if (match := pattern.fullmatch(column.name))]
-        if found and training.encoding in ("", encoding):
-            encoded = dict.fromkeys(match[1] for match in found)
-            told = f"send the columns that H2O made of it, as `{found[0][0]}`"
-            return _lost(encoding, "levels" if encoding == "Binary" else "projection", encoded, told)
+        matches = [match for column in columns if (match := pattern.fullmatch(column.name))]
+        if matches and training.encoding in ("", encoding):
+            encoded = dict.fromkeys(match[1] for match in matches)
+            advice = f"send the columns that H2O made of it, as `{matches[0][0]}`"
+            return _lost(encoding, "levels" if encoding == "Binary" else "projection", encoded, advice)
     if training.encoding != _LABELS:
         return ""
     return _lost(_LABELS, "levels", (), "send each category as its number there")
 
 
-def _lost(encoding: str, what: str, columns: Mapping[str, Any] | Sequence[str], told: str) -> str:
+def _lost(encoding: str, what: str, columns: Mapping[str, Any] | Sequence[str], advice: str) -> str:
     of = f" of {', '.join(f'`{name}`' for name in columns)}" if columns else ""
     return (
         f"the model was trained with categorical_encoding {encoding}, and its MOJO does not hold the {what}{of}: "
-        f"{told}, or train it with OneHotExplicit, EnumLimited or AUTO, for which the columns are sent as they are"
+        f"{advice}, or train it with OneHotExplicit, EnumLimited or AUTO, for which the columns are sent as they are"
     )
 
 
@@ -115,24 +115,24 @@ def _encoded_by_details(names: Sequence[str], originals: Sequence[str]) -> list[
     """Return the encoded columns in order, each with the number of its levels."""
     ends = [name + _MISSING for name in originals if name + _MISSING in names and name + _MISSING not in originals]
     numbers = sum(name in names and name + _MISSING not in ends for name in originals)
-    found, begin = [], numbers
+    spans, begin = [], numbers
     for end in ends:
-        found.append((end.removesuffix(_MISSING), names.index(end) - begin))
+        spans.append((end.removesuffix(_MISSING), names.index(end) - begin))
         begin = names.index(end) + 1
-    return found
+    return spans
 
 
 def _encoded_by_names(names: Sequence[str]) -> list[tuple[str, int]]:
     """Return the same without the original names: all in front of the first one that its name may begin."""
-    found, begin = [], 0
+    spans, begin = [], 0
     for place, name in enumerate(names):
         if name.endswith(_MISSING):
             column = name.removesuffix(_MISSING)
             while not names[begin].startswith(f"{column}."):
                 begin += 1
-            found.append((column, place - begin))
+            spans.append((column, place - begin))
             begin = place + 1
-    return found
+    return spans
 
 
 def _one_hot(columns: Sequence[Column], levels: Mapping[str, Sequence[str]]) -> Inputs:

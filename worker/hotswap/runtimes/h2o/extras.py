@@ -72,9 +72,9 @@ def reconstruction_error(model: Any) -> Extra:
             wanted[np.arange(len(rows)), level.astype(np.int64)] = 1
         numbers = standardize(rows[:, cats : cats + nums])
         wanted[:, starts[cats] :] = np.where(np.isnan(numbers), 0, numbers)
-        found = scores.copy()
-        found[:, starts[cats] :] = standardize(scores[:, starts[cats] :])
-        return np.asarray(((found - wanted) ** 2).mean(axis=1, keepdims=True))
+        restored = scores.copy()
+        restored[:, starts[cats] :] = standardize(scores[:, starts[cats] :])
+        return np.asarray(((restored - wanted) ** 2).mean(axis=1, keepdims=True))
 
     names = ("Reconstruction.MSE", "anomaly_score", "anomaly", "reconstruction_error", "score")
     return Extra([Output("mse", 0, 1, names)], 1, values)
@@ -99,9 +99,9 @@ def contributions(model: Any) -> Extra:
     columns = [str(name) for name in predictor.getContributionNames()][:-1]
 
     def values(rows: Matrix, scores: Matrix) -> Matrix:
-        found = jpype.JArray(jpype.JFloat, 2)(len(scores))
-        loop(predictor, java_rows(rows), found)
-        return np.array(found, np.float64)
+        results = jpype.JArray(jpype.JFloat, 2)(len(scores))
+        loop(predictor, java_rows(rows), results)
+        return np.array(results, np.float64)
 
     names = [*(f"contribution_{name}" for name in columns), "contribution_bias"]
     aliases = [*[()] * len(columns), ("contribution_BiasTerm",)]

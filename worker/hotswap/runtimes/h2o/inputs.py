@@ -78,8 +78,8 @@ def _encoded(model: Any, encoding: Any) -> Inputs:
     domains = dict(zip(original, model.getOrigDomainValues(), strict=False))
     # Weights, offset, fold and treatment are among the original columns, but are no features.
     others = own[width:]
-    given = [name for name in original[: int(model.getOrigNumCols())] if name not in others]
-    columns = [_column(name, domains[name]) for name in given]
+    inputs = [name for name in original[: int(model.getOrigNumCols())] if name not in others]
+    columns = [_column(name, domains[name]) for name in inputs]
     places = encoding.createColumnMapping(model)
     if scheme in _NUMBERS_FIRST:
         # The library counts them: with numbers among them, all categories are too far to the right.
@@ -108,7 +108,7 @@ def _encoded(model: Any, encoding: Any) -> Inputs:
 def _arrangement(
     width: int, numeric: Sequence[tuple[int, int]], tables: Sequence[tuple[int, Any, Matrix]]
 ) -> Callable[[Matrix], Matrix]:
-    """Return what puts numbers in their places, and for each category the row of its table."""
+    """Return a function that places numbers, and for each category the row of its table."""
     sources, targets = [pair[0] for pair in numeric], [pair[1] for pair in numeric]
 
     def arrange(matrix: Matrix) -> Matrix:
@@ -181,8 +181,10 @@ def _expanded(model: Any, columns: Sequence[Column]) -> Inputs:
     try:
         arrange(np.zeros((1, len(sent))))
     except jpype.JException as error:
-        told = f"the library cannot expand this GAM's columns to splines ({error}); train it with splines of one kind"
-        raise SwapError(SwapCode.MODEL_UNSUPPORTED, told) from error
+        message = (
+            f"the library cannot expand this GAM's columns to splines ({error}); train it with splines of one kind"
+        )
+        raise SwapError(SwapCode.MODEL_UNSUPPORTED, message) from error
     return Inputs(sent, arrange)
 
 

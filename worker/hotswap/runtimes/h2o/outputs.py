@@ -103,14 +103,14 @@ def _predictions(model: Any, category: str, names: tuple[str, ...], width: int) 
         return [cluster, *shifted(distances, 1)] if numbers else [cluster]
     if category == "Regression":
         return [Output("predict", 0, 1, names)]
-    given = [str(name) for name in model.getOutputNames()]
-    return [Output(name, index, index + 1, () if index else names) for index, name in enumerate(given)]
+    output_names = [str(name) for name in model.getOutputNames()]
+    return [Output(name, index, index + 1, () if index else names) for index, name in enumerate(output_names)]
 
 
-def _anomaly(given: Sequence[str]) -> list[Output]:
+def _anomaly(output_names: Sequence[str]) -> list[Output]:
     """Return the outputs of an anomaly detector: its score is `predict`, or a `score` beside a `predict` of 0 or 1."""
     names = predict_names(None)
-    if "score" in given:
+    if "score" in output_names:
         flag = Output("predict", 0, 1, names, classes=("0", "1"))
         return [flag, Output("score", 1, 2, _ANOMALY), Output("mean_length", 2, 3)]
-    return [Output(given[0], 0, 1, ("predict", *names, "score", *_ANOMALY)), Output("mean_length", 1, 2)]
+    return [Output(output_names[0], 0, 1, ("predict", *names, "score", *_ANOMALY)), Output("mean_length", 1, 2)]

@@ -140,8 +140,8 @@ class H2OModel:
         """
         matrix = table.matrix
         try:
-            given = matrix[:, :-1] if self._has_offset else matrix
-            rows = self._arrange(given) if self._arrange else given
+            values = matrix[:, :-1] if self._has_offset else matrix
+            rows = self._arrange(values) if self._arrange else values
             scores = self._score(rows, matrix[:, -1])
             more = [extra.values(rows, scores) for extra in self._extras]
         except jpype.JException as error:

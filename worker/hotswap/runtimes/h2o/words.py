@@ -74,13 +74,13 @@ class WordEmbedding:
         unknown = np.full((len(words), self._size), np.nan, np.float32)
         if not words:
             return unknown
-        found = jpype.JArray.of(unknown)
-        self._loop(self._model, jpype.JArray(jpype.JString)(words), found)
-        return np.array(found)
+        positions = jpype.JArray.of(unknown)
+        self._loop(self._model, jpype.JArray(jpype.JString)(words), positions)
+        return np.array(positions)
 
 
 def _splitter(vocabulary: Sequence[str]) -> Callable[[str], Iterable[str]]:
-    """Return what splits a text into words: at white space, except within a word of the vocabulary."""
+    """Return a function that splits a text at white space, except within a word of the vocabulary."""
     phrases = {word for word in vocabulary if word.split() != [word]}
     if not phrases:
         return str.split

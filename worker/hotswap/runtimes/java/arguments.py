@@ -273,7 +273,7 @@ def _numbered(read: Read, row: Any, number: int) -> Any:
 
 
 class _Row:
-    """A row of columns: its fields are attributes, whatever they are called."""
+    """A row of columns: its fields are attributes, under any name."""
 
     __slots__ = ("_fields",)
 
@@ -289,14 +289,14 @@ def _plain(message: Message) -> Any:
     return _ordered(messages.to_document(message, has_defaults=True), descriptor_of(type(message)))
 
 
-def _ordered(given: Any, message: Descriptor) -> Any:
+def _ordered(value: Any, message: Descriptor) -> Any:
     """Restore the proto's order: json_format writes the fields that are set first."""
-    if isinstance(given, list):
-        return [_ordered(element, message) for element in given]
-    if not isinstance(given, dict) or message.full_name.startswith("google.protobuf."):
-        return given
-    inner = {part.name: None if is_map(part) else part.message_type for part in message.fields if part.name in given}
-    return {name: _ordered(given[name], kind) if kind else given[name] for name, kind in inner.items()}
+    if isinstance(value, list):
+        return [_ordered(element, message) for element in value]
+    if not isinstance(value, dict) or message.full_name.startswith("google.protobuf."):
+        return value
+    inner = {part.name: None if is_map(part) else part.message_type for part in message.fields if part.name in value}
+    return {name: _ordered(value[name], kind) if kind else value[name] for name, kind in inner.items()}
 
 
 def _json(content: Any) -> str:

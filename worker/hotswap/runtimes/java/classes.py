@@ -70,21 +70,21 @@ class JavaType:
         return bool(self.raw.isAssignableFrom(java(name).class_))
 
 
-def type_of(given: Any) -> JavaType:
+def type_of(declared: Any) -> JavaType:
     """Convert a java.lang.reflect.Type; a type variable or wildcard becomes its upper bound."""
-    if isinstance(given, java("java.lang.reflect.ParameterizedType")):
-        return JavaType(given.getRawType(), tuple(map(type_of, given.getActualTypeArguments())))
-    if isinstance(given, java("java.lang.reflect.GenericArrayType")):
-        inner = type_of(given.getGenericComponentType())
+    if isinstance(declared, java("java.lang.reflect.ParameterizedType")):
+        return JavaType(declared.getRawType(), tuple(map(type_of, declared.getActualTypeArguments())))
+    if isinstance(declared, java("java.lang.reflect.GenericArrayType")):
+        inner = type_of(declared.getGenericComponentType())
         array = java("java.lang.reflect.Array").newInstance(inner.raw, 0)
         return JavaType(array.getClass(), inner.arguments)
-    if isinstance(given, java("java.lang.reflect.WildcardType")):
-        return type_of(given.getUpperBounds()[0])
-    if isinstance(given, java("java.lang.reflect.TypeVariable")):
-        bound = given.getBounds()[0]  # its type arguments may refer to the variable itself
+    if isinstance(declared, java("java.lang.reflect.WildcardType")):
+        return type_of(declared.getUpperBounds()[0])
+    if isinstance(declared, java("java.lang.reflect.TypeVariable")):
+        bound = declared.getBounds()[0]  # its type arguments may refer to the variable itself
         is_generic = isinstance(bound, java("java.lang.reflect.ParameterizedType"))
         return JavaType(bound.getRawType()) if is_generic else type_of(bound)
-    return JavaType(given)
+    return JavaType(declared)
 
 
 class Classes:
@@ -119,16 +119,16 @@ class Classes:
         """The Main-Class of the first manifest that names one, or None."""
         for entry in [self._path, *self._jars]:
             text = _read(entry, "META-INF/MANIFEST.MF").decode(errors="replace")
-            found = re.search(r"^Main-Class:\s*(\S+)", re.sub(r"\r?\n ", "", text), re.MULTILINE)
-            if found:
-                return found[1]
+            match = re.search(r"^Main-Class:\s*(\S+)", re.sub(r"\r?\n ", "", text), re.MULTILINE)
+            if match:
+                return match[1]
         return None
 
     def load(self, name: str) -> Any:
         """Load and initialize a public class. Raises SwapError MODEL_INVALID with the reason if that fails."""
         try:
-            found = java("java.lang.Class").forName(name, True, self.loader)
-            found.getMethods()  # resolves the classes in its signatures
+            loaded = java("java.lang.Class").forName(name, True, self.loader)
+            loaded.getMethods()  # resolves the classes in its signatures
         except jpype.JException as error:
             if isinstance(error, java("java.lang.ClassNotFoundException")) and name in str(error.getMessage()):
                 there = shown(self.names) or "none"
@@ -136,9 +136,9 @@ class Classes:
                     SwapCode.MODEL_INVALID, f"the jar has no class `{name}`; the classes are: {there}"
                 ) from None
             raise SwapError(SwapCode.MODEL_INVALID, f"class {name} cannot be loaded: {explain(error)}") from error
-        if not java("java.lang.reflect.Modifier").isPublic(found.getModifiers()):
+        if not java("java.lang.reflect.Modifier").isPublic(loaded.getModifiers()):
             raise SwapError(SwapCode.MODEL_INVALID, f"class {name} is not public: declare it `public class`")
-        return found
+        return loaded
 
     def with_method(self, methods: Sequence[str]) -> list[str]:
         """Return the public classes with a public method of one of these names; only the main class if it has one."""
@@ -150,9 +150,9 @@ class Classes:
     def _has_method(self, name: str, methods: Sequence[str]) -> bool:
         """Return whether a public class has such a method, without running any of its code."""
         try:
-            found = self.loader.loadClass(name)
-            is_public = java("java.lang.reflect.Modifier").isPublic(found.getModifiers())
-            return bool(is_public) and any(str(one.getName()) in methods for one in found.getMethods())
+            loaded = self.loader.loadClass(name)
+            is_public = java("java.lang.reflect.Modifier").isPublic(loaded.getModifiers())
+            return bool(is_public) and any(str(one.getName()) in methods for one in loaded.getMethods())
         except jpype.JException:
             return False  # usually an optional part of a library
 
@@ -181,22 +181,22 @@ def explain(error: Any) -> str:
     if isinstance(error, java("java.lang.ExceptionInInitializerError")) and error.getCause() is not None:
         return f"its static initializer raised {explain(error.getCause())}"
     try:
-        said = str(error.toString())[:_LONGEST]
+        text = str(error.toString())[:_LONGEST]
     except jpype.JException:
-        said = str(error.getClass().getName())
+        text = str(error.getClass().getName())
     if isinstance(error, java("java.lang.UnsupportedClassVersionError")):
-        return _explain_version(said)
+        return _explain_version(text)
     if isinstance(error, (java("java.lang.NoClassDefFoundError"), java("java.lang.ClassNotFoundException"))):
-        said += " (a class that it needs is missing: put the library's jar beside the model's into one zip)"
+        text += " (a class that it needs is missing: put the library's jar beside the model's into one zip)"
     frames = [str(frame) for frame in error.getStackTrace()]
     own = next((frame for frame in frames if not _JDK.match(frame.rpartition("/")[2])), "")
-    return said + (f", at {own.rpartition('/')[2]}" if own else "")
+    return text + (f", at {own.rpartition('/')[2]}" if own else "")
 
 
-def _explain_version(said: str) -> str:
-    needs = re.search(r"class file version (\d+)", said)
+def _explain_version(text: str) -> str:
+    needs = re.search(r"class file version (\d+)", text)
     if not needs:
-        return said
+        return text
     here = java("java.lang.System").getProperty("java.specification.version")
     return (
         f"it was compiled for Java {int(needs[1]) - _FIRST_JAVA}, but the workers run Java {here}: compile it for that"

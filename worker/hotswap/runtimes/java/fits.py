@@ -69,7 +69,7 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """What is compared of a way: the manner in which it takes fields, and the distance of each value's type.
+    """The rank of an overload: the manner in which it takes fields, and the distance of each value's type.
 
     `is_late`: it counts only where no other one fits.
     """
@@ -89,7 +89,7 @@ class Way:
 
 
 def way_of(fit: Fit | None, *manner: Any, is_late: bool = False) -> Way:
-    """Return what is compared of a fit; `manner` is what surrounds it. None: there are no values, but a text."""
+    """Return the rank of a fit; `manner` is its context. None: it takes a text, not values."""
     leaves = sorted(_leaves(fit, ""), key=lambda leaf: leaf[0]) if fit else []
     late = is_late or (fit is not None and _is_late(fit))
     return Way((*manner, *(leaf[0] for leaf in leaves)), tuple(leaf[1] for leaf in leaves), late)
@@ -128,7 +128,7 @@ def distance(part: FieldDescriptor, wanted: JavaType) -> int:
 
 
 def _leaves(fit: Fit, above: str) -> Iterator[tuple[tuple[str, ...], int]]:
-    """Yield where each value comes from, with what holds it, and its distance."""
+    """Yield the source of each value with its container, and its distance."""
     held = "array" if fit.wanted and fit.wanted.raw.isArray() else "other"
     if fit.how != "field":
         yield (above, fit.how, held), 0

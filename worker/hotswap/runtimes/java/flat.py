@@ -61,15 +61,15 @@ class FlatMethodPlan:
         if why == calls.RAISED:
             return raised(calls.raised())
         if why == calls.RETURNED:
-            given = list(calls.returned())
+            results = list(calls.returned())
             if not self._fallback.fitted[0].is_each_row:
-                elements = elements_of(given[0])
-                whole = self._known(given[0]) if elements is None else [*map(self._known, elements)]
+                elements = elements_of(results[0])
+                whole = self._known(results[0]) if elements is None else [*map(self._known, elements)]
                 return self._fallback.encode([whole], calls.rows())
-            return self._fallback.encode([*map(self._known, given)], len(given))
+            return self._fallback.encode([*map(self._known, results)], len(results))
         return self._fallback.answer_one(value)
 
     def _known(self, value: Any) -> Any:
-        """Return a result, or if it is an object that has been read, what has been read of it."""
+        """Return a result, or the properties of an object if they have been read."""
         read = None if isinstance(value, (int, float, str)) else self._calls.readOf(value)
         return value if read is None else ReadObject(value, dict(zip(self._row_fields, read, strict=True)))

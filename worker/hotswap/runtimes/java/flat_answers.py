@@ -1,4 +1,4 @@
-"""The second half of the fast path: describes to the JVM how an answer is made of what a jar's method returns."""
+"""The second half of the fast path: describes to the JVM how to encode a jar's results."""
 
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ _RETURNED: Final = (
 
 
 def describe_results(results: Results, returned: JavaType, *, is_each_row: bool) -> Any:
-    """Describe how answers are made of what the method returns to the JVM, as JarResults. Raises NotFlat."""
+    """Describe to the JVM how to encode the method's results, as JarResults. Raises NotFlat."""
     if results.text:
         raise NotFlat("the text that the method returns is parsed")
     fields = [_output_field(part, results.row) for part in results.row_fields]
@@ -66,9 +66,9 @@ def _members(results: Results, kind: JavaType) -> list[Any]:
         if member is None:
             raise NotFlat(f"{kind} has no property for field `{part.name}`")
         is_field = isinstance(member, java("java.lang.reflect.Field"))
-        given = type_of(member.getGenericType() if is_field else member.getGenericReturnType())
-        if not _is_flat(given.component if is_list(given) else given):
-            raise NotFlat(f"{kind}'s property for field `{part.name}` is a {given}")
+        declared = type_of(member.getGenericType() if is_field else member.getGenericReturnType())
+        if not _is_flat(declared.component if is_list(declared) else declared):
+            raise NotFlat(f"{kind}'s property for field `{part.name}` is a {declared}")
         members.append(member)
     return members
 

@@ -39,7 +39,7 @@ _READ_OVER: Final = {
 
 
 def parts_of(calls: Calls, table: MessageRows) -> Sequence[Fit]:
-    """Return what fills each place of a row. Raises NotFlat."""
+    """Return the source of each place of a row. Raises NotFlat."""
     if table.shape == "columns" and not calls.is_one_row:
         raise NotFlat("the columns of a request are repeated fields")
     if calls.text not in ("", "csv"):
@@ -130,7 +130,7 @@ def _default(fit: Fit, empty: Message, *, is_text: bool) -> Any:
 
 
 def describe_method(plan: JavaPlan, calls: Calls) -> Any:
-    """Describe the method, and what it takes, to the JVM, as a JarMethod."""
+    """Describe the method and its arguments to the JVM, as a JarMethod."""
     takes, makes = own("java.JarMethod$Takes"), own("java.JarMethod")
     fit, whole = calls.fit, calls.whole
     maker = component = csv_rows = None

@@ -15,11 +15,11 @@ class Signature:
     types: tuple[str, ...] | None
 
     @classmethod
-    def read(cls, given: str) -> Self:
+    def read(cls, text: str) -> Self:
         """Read `add`, `add(long, long)`, or a signature as messages show it; packages may be left out."""
-        name, opened, rest = given.partition("(")
+        name, opened, rest = text.partition("(")
         if not opened:
-            return cls(given.strip(), None)
+            return cls(text.strip(), None)
         inside = rest.rpartition(")")[0]
         while inside != (shorter := re.sub(r"<[^<>]*>", "", inside)):
             inside = shorter
@@ -39,14 +39,14 @@ class Signature:
 def methods_of(kind: Any) -> list[Any]:
     """Return a class's public methods, without those of java.lang.Object, in a stable order."""
     everything = java("java.lang.Object").class_
-    found = (one if not one.isBridge() else _bridged(one) for one in kind.getMethods())
+    resolved = (one if not one.isBridge() else _bridged(one) for one in kind.getMethods())
     # A method that a package keeps to itself otherwise, such as a default method of its interface, is public here.
-    own = [one for one in found if one and one.getDeclaringClass() != everything and one.trySetAccessible()]
+    own = [one for one in resolved if one and one.getDeclaringClass() != everything and one.trySetAccessible()]
     return sorted(own, key=signature)
 
 
 def _bridged(bridge: Any) -> Any | None:
-    """Return what a bridge stands for: an inherited method of a class that is not public. None for any other bridge.
+    """Return the method behind a bridge if it is inherited from a class that is not public; None for any other bridge.
 
     The compiler also adds bridges as copies of generic and of overridden methods, which `getMethods` lists beside them.
     """

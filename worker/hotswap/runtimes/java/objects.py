@@ -1,4 +1,4 @@
-"""What the objects, lists and arrays that a jar's methods return hold."""
+"""The contents of objects, lists and arrays that a jar's methods return."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -20,10 +20,10 @@ class ReadObject:
 
 def properties_of(kind: Any) -> Mapping[str, Any]:
     """Return the public fields and getters of a class (java.lang.Class) by their plain names."""
-    found: dict[str, Any] = {}
+    members: dict[str, Any] = {}
     for one in kind.getFields():
         if one.trySetAccessible():
-            found[plain(str(one.getName()))] = one
+            members[plain(str(one.getName()))] = one
     components = kind.getRecordComponents()
     methods = [] if components is None else [(str(one.getName()), one.getAccessor()) for one in components]
     # In a stable order: a class may have `isX` and `getX`, and an overridden getter is listed twice.
@@ -34,8 +34,8 @@ def properties_of(kind: Any) -> Mapping[str, Any]:
             methods.append((name.removeprefix(prefix), one))
     for name, one in methods:
         if one.trySetAccessible():  # needed for a public method of a non-public class
-            found[plain(name)] = one
-    return found
+            members[plain(name)] = one
+    return members
 
 
 def reader_of(member: Any) -> Callable[[Any], Any]:
@@ -49,19 +49,19 @@ def _invoke(method: Any, value: Any) -> Any:
     return call(method.invoke, value, jpype.JArray(jpype.JObject)(0))
 
 
-def is_a(given: JavaType, name: str) -> bool:
+def is_a(kind: JavaType, name: str) -> bool:
     """Return whether a value of that type is one of the class `name`."""
-    return bool(java(name).class_.isAssignableFrom(given.raw))
+    return bool(java(name).class_.isAssignableFrom(kind.raw))
 
 
-def is_list(given: JavaType) -> bool:
+def is_list(kind: JavaType) -> bool:
     """Return whether it is an array or a collection."""
-    return bool(given.raw.isArray()) or is_a(given, "java.util.Collection")
+    return bool(kind.raw.isArray()) or is_a(kind, "java.util.Collection")
 
 
-def is_scalar_type(given: JavaType) -> bool:
+def is_scalar_type(kind: JavaType) -> bool:
     """Return whether its values are single ones."""
-    return given.raw.isPrimitive() or given.raw.isEnum() or given.name.startswith(("java.lang.", "java.math."))
+    return kind.raw.isPrimitive() or kind.raw.isEnum() or kind.name.startswith(("java.lang.", "java.math."))
 
 
 def elements_of(value: Any) -> list[Any] | None:

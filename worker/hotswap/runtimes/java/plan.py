@@ -50,7 +50,7 @@ class JavaPlan:
 
     @property
     def fitted(self) -> tuple[Calls, Results]:
-        """How the chosen method is called, and how an answer is made of what it returns."""
+        """The calls of the chosen method, and the encoder of its results."""
         assert self._fitted, "a plan with problems must not answer"
         return self._fitted
 
@@ -81,7 +81,7 @@ class JavaPlan:
         return ScoredBatch([self.answer_one(value) for value in values], {})
 
     def invent(self, count: int) -> Sequence[bytes]:  # noqa: ARG002 - every plan's signature
-        """Return no requests: only the publisher knows what a jar does for one. Samples warm it."""
+        """Return no requests: only the publisher knows valid ones. Samples warm the jar."""
         return ()
 
     def _fit(self, method: Any) -> tuple[Calls, Results]:
@@ -108,19 +108,19 @@ class JavaPlan:
         self.classes.enter()
         return _refused_or(partial(self._call, message))
 
-    def encode(self, given: Sequence[Any], count: int) -> Answer:
-        """Return the answer to a request of `count` rows, of which the calls returned this."""
-        return _refused_or(partial(self._encode, given, count))
+    def encode(self, values: Sequence[Any], count: int) -> Answer:
+        """Return the answer to a request of `count` rows from the values that its calls returned."""
+        return _refused_or(partial(self._encode, values, count))
 
     def _call(self, message: Message) -> bytes:
         calls, _ = self.fitted
         count = calls.count_rows(message)
-        given = [call(self.method.invoke, self.target, arguments) for arguments in calls.arguments(message)]
-        return self._encode(given, count)
+        values = [call(self.method.invoke, self.target, arguments) for arguments in calls.arguments(message)]
+        return self._encode(values, count)
 
-    def _encode(self, given: Sequence[Any], count: int) -> bytes:
+    def _encode(self, values: Sequence[Any], count: int) -> bytes:
         calls, results = self.fitted
-        return results.rows(given, count) if calls.is_each_row else results.whole(given[0], count)
+        return results.rows(values, count) if calls.is_each_row else results.whole(values[0], count)
 
 
 def raised(error: Any) -> Refusal:

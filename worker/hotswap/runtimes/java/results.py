@@ -58,7 +58,7 @@ _OF_OPTIONALS: Final = frozenset({"present", "empty", "asdouble", "asint", "aslo
 
 
 class Results:
-    """Encodes the answers of one operation. `whole` and `rows` raise ModelError with what does not fit, and where."""
+    """Encodes the answers of one operation. `whole` and `rows` raise ModelError naming the value that does not fit."""
 
     def __init__(self, message: type[Message], names: Mapping[str, str], *, text: str | None, is_one_row: bool) -> None:
         """Analyse the output message. `names` is configuration.outputs, `text` the runtime option `output`.
@@ -157,9 +157,9 @@ class Results:
 
     def _check_count(self, message: Message, count: int) -> None:
         for part in self._fields:
-            given = len(getattr(message, part.name))
-            if given != count:
-                raise ModelError(f"field `{part.name}`: the method returned {given} values for {count} rows")
+            length = len(getattr(message, part.name))
+            if length != count:
+                raise ModelError(f"field `{part.name}`: the method returned {length} values for {count} rows")
 
     def _parse(self, text: str, count: int) -> bytes:
         kind: Literal["csv", "json"] = "csv" if self.text == "csv" else "json"
@@ -225,13 +225,13 @@ class Results:
             raise ModelError(f"{place}the method returned one {kind_of(value)} for {len(fields)} fields")
         else:
             get = self._getter(value)
-            found = [(part, get(part)) for part in fields]
-            if fields and all(element is _ABSENT for _, element in found):
+            elements = [(part, get(part)) for part in fields]
+            if fields and all(element is _ABSENT for _, element in elements):
                 listed = ", ".join(part.name for part in fields)
                 raise ModelError(
                     f"{place}the method returned a {kind_of(value)} without a value for any field ({listed})"
                 )
-            yield from ((part, None if element is _ABSENT else element) for part, element in found)
+            yield from ((part, None if element is _ABSENT else element) for part, element in elements)
 
     def _is_value(self, value: Any, fields: Sequence[FieldDescriptor]) -> bool:
         """Return whether it is the value of the only field, and not an object that holds it."""
@@ -287,7 +287,7 @@ class Results:
     # ---- Optionals
 
     def _value_in(self, value: Any, fields: Sequence[FieldDescriptor]) -> Any:
-        """Return what an Optional holds, unless the fields take its own properties, as some did before it was one."""
+        """Return the value of an Optional, unless the fields match its own properties, as in earlier versions."""
         return value if self._takes_optional(fields) else unwrap(value)
 
     def _type_in(self, returned: JavaType) -> JavaType:
@@ -318,7 +318,7 @@ class Results:
         return get
 
     def _readers_of(self, kind: Any) -> Mapping[str, Callable[[Any], Any]]:
-        found = self._readers.get(kind)
-        if found is None:
-            found = self._readers[kind] = {name: reader_of(member) for name, member in properties_of(kind).items()}
-        return found
+        readers = self._readers.get(kind)
+        if readers is None:
+            readers = self._readers[kind] = {name: reader_of(member) for name, member in properties_of(kind).items()}
+        return readers

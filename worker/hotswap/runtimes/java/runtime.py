@@ -66,9 +66,9 @@ class JarOptions:
     output: str | None = None
 
 
-def read_options(given: Mapping[str, str]) -> JarOptions:
+def read_options(configuration: Mapping[str, str]) -> JarOptions:
     """Read `configuration.runtime`. Raises SwapError CONFIGURATION_INVALID for an unknown option or value."""
-    named = {_ACUMOS_KEYS.get(key, key): value.strip() for key, value in given.items()}
+    named = {_ACUMOS_KEYS.get(key, key): value.strip() for key, value in configuration.items()}
     methods = {key.removeprefix("method."): value for key, value in named.items() if key.startswith("method.")}
     odd = sorted(named.keys() - {*_ACUMOS_KEYS.values(), *(f"method.{name}" for name in methods)})
     if odd:
@@ -84,16 +84,16 @@ def read_options(given: Mapping[str, str]) -> JarOptions:
         )
     if returned not in (None, "csv", "json"):
         # Acumos writes a Java type there, and accepted a List whatever it said.
-        if "output" in given:
+        if "output" in configuration:
             raise SwapError(
                 SwapCode.CONFIGURATION_INVALID, f"runtime option output must be csv or json, not `{returned}`"
             )
         returned = None
-    if "modelClassName" in given and taken is None:
+    if "modelClassName" in configuration and taken is None:
         taken = "csv"
     # Under its own names, Acumos's JSON is a whole message.
-    taken = MESSAGE if taken == "json" and "input" not in given else taken
-    returned = MESSAGE if returned == "json" and "output" not in given else returned
+    taken = MESSAGE if taken == "json" and "input" not in configuration else taken
+    returned = MESSAGE if returned == "json" and "output" not in configuration else returned
     return JarOptions(named.get("class"), named.get("method"), methods, taken, returned)
 
 
@@ -136,8 +136,8 @@ class JavaModel:
     def _choose(self, plan: JavaPlan, operation: str) -> None:
         options = self._options
         rpc = operation.rpartition(".")[2]
-        given = options.methods.get(operation) or options.method
-        wanted = Signature.read(given) if given else None
+        option = options.methods.get(operation) or options.method
+        wanted = Signature.read(option) if option else None
         names = [wanted.name] if wanted else list(dict.fromkeys([rpc, rpc[:1].lower() + rpc[1:]]))
         class_name, why = self._find_class(names)
         kind = self._load(class_name)
@@ -149,7 +149,7 @@ class JavaModel:
         chosen = [one for one in methods if wanted is None or wanted.is_of(one)]
         if not chosen:
             there = ", ".join(map(signature, methods))
-            plan.problems.append(f"{class_name} has no method `{given}`; those of that name are: {there}")
+            plan.problems.append(f"{class_name} has no method `{option}`; those of that name are: {there}")
             return
         plan.choose(chosen)
         if plan.method is not None:
@@ -159,17 +159,17 @@ class JavaModel:
     def _find_class(self, methods: Sequence[str]) -> tuple[str, str]:
         if self._options.class_name:
             return self._options.class_name, ""
-        found = self._classes.with_method(methods)
-        if len(found) == 1:
-            is_main = found[0] == self._classes.main
+        candidates = self._classes.with_method(methods)
+        if len(candidates) == 1:
+            is_main = candidates[0] == self._classes.main
             why = "the manifest's Main-Class" if is_main else f"the only public class with `{methods[-1]}`"
-            return found[0], f" ({why})"
+            return candidates[0], f" ({why})"
         if not self._classes.names:
             raise SwapError(
                 SwapCode.MODEL_INVALID, "the artifact holds no class: it is neither a jar nor a zip of jars"
             )
-        named = f"{len(found)} public classes have" if found else "no public class was found with"
-        listed = f"the classes are: {shown(found or self._classes.names)}"
+        named = f"{len(candidates)} public classes have" if candidates else "no public class was found with"
+        listed = f"the classes are: {shown(candidates or self._classes.names)}"
         raise SwapError(SwapCode.MODEL_INVALID, f"{named} a public method `{methods[-1]}`: name the `class`; {listed}")
 
     def _load(self, name: str) -> Any:

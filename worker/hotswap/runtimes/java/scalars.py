@@ -84,7 +84,7 @@ def plain(name: str) -> str:
 
 
 def target_of(part: FieldDescriptor, wanted: JavaType) -> str | None:
-    """Return what a scalar field's value becomes where a Java type is wanted; None if it does not fit.
+    """Return the target of converting a scalar field to a Java type; None if it does not fit.
 
     It is the name of a class, without `java.lang.`; ENUM for a constant of an enum.
     """
@@ -166,8 +166,8 @@ def _standard(slot: Slot, name: str) -> Read:
             return convert(value)
         except ValueError:
             shown = f"{value[:80]!r}" if isinstance(value, str) else value
-            told = f"field `{slot.path}`: {shown} is not a {standard.described(name)}"
-            raise BadValue(Code.MISTYPED_FIELD, told) from None
+            message = f"field `{slot.path}`: {shown} is not a {standard.described(name)}"
+            raise BadValue(Code.MISTYPED_FIELD, message) from None
 
     return read
 

@@ -55,7 +55,7 @@ def reader_of(name: str) -> Callable[[Any], Any]:
 
 
 def described(name: str) -> str:
-    """Return what a text must be to be read as that type, for people to read."""
+    """Return a description, for people, of the texts that the type accepts."""
     short = name.rpartition(".")[2]
     if name in (DECIMAL, WHOLE):
         return f"{short} of at most {_MOST_DIGITS:,} digits"
@@ -63,7 +63,7 @@ def described(name: str) -> str:
 
 
 def inner_of(wanted: JavaType) -> JavaType | None:
-    """Return the type of what an Optional holds; None for any other type."""
+    """Return the type of an Optional's value; None for any other type."""
     if wanted.name not in _OPTIONALS:
         return None
     if primitive := _OPTIONALS[wanted.name]:
@@ -78,7 +78,7 @@ def wrap(wanted: JavaType, value: Any) -> Any:
 
 
 def unwrap(value: Any) -> Any:
-    """Return what an Optional holds, or None if it is empty; anything else as it is."""
+    """Return the value of an Optional, None if it is empty; anything else as it is."""
     while value is not None and not isinstance(value, (int, float, str)) and isinstance(value, _optionals()):
         if not value.isPresent():
             return None

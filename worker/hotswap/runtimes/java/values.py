@@ -90,15 +90,15 @@ def fit_parameters(executable: Any, slots: Sequence[Slot], names: Mapping[str, s
     record = executable.getDeclaringClass().getRecordComponents() if is_constructor else None
     if record is not None and len(record) == len(parameters):
         known = [str(one.getName()) for one in record]
-    found = [name and find_slot(slots, names.get(name, name)) for name in known]
-    if any(found) or (all(known) and len(known) > 1):
-        absent = [f"`{name}`" for name, slot in zip(known, found, strict=True) if not slot]
+    matches = [name and find_slot(slots, names.get(name, name)) for name in known]
+    if any(matches) or (all(known) and len(known) > 1):
+        absent = [f"`{name}`" for name, slot in zip(known, matches, strict=True) if not slot]
         if absent:
             raise ScalarMisfit(
                 f"no field has the name of parameter {', '.join(absent)}; the fields are: {_listed(slots)}; "
                 "rename one, or name it in configuration.columns"
             )
-        chosen = [slot for slot in found if slot]
+        chosen = [slot for slot in matches if slot]
     elif len(slots) == len(parameters):
         chosen = list(slots)
     else:
@@ -213,19 +213,19 @@ def _fit_property(slot: Slot, name: str, options: Sequence[tuple[JavaType, Any]]
 def _properties(raw: Any) -> Mapping[str, Sequence[tuple[JavaType, Any]]]:
     """Return the setters of each writable property, each with its type; or else the public field."""
     modifier = java("java.lang.reflect.Modifier")
-    found: dict[str, list[tuple[JavaType, Any]]] = {}
+    writers: dict[str, list[tuple[JavaType, Any]]] = {}
     for one in raw.getMethods():
         name = str(one.getName())
         is_setter = re.match(r"set[^a-z]", name) and one.getParameterCount() == 1 and not one.isBridge()
         if is_setter and not modifier.isStatic(one.getModifiers()):
             name = name[_SETTER].lower() + name[_SETTER + 1 :]
-            found.setdefault(name, []).append((type_of(one.getGenericParameterTypes()[0]), one))
-    setters = set(found)
+            writers.setdefault(name, []).append((type_of(one.getGenericParameterTypes()[0]), one))
+    setters = set(writers)
     for one in raw.getFields():
         name, flags = str(one.getName()), one.getModifiers()
         if not modifier.isStatic(flags) and not modifier.isFinal(flags) and name not in setters:
-            found.setdefault(name, []).append((type_of(one.getGenericType()), one))
-    return found
+            writers.setdefault(name, []).append((type_of(one.getGenericType()), one))
+    return writers
 
 
 def _signature(constructor: Any) -> str:
@@ -327,7 +327,7 @@ def _fit_value(slot: Slot, wanted: JavaType) -> Fit:
     if part.message_type:
         message = fit_all(slots_of(part.message_type, f"{slot.path}."), wanted, {})
         return Fit(message.read, "field", wanted, slot, [message])
-    found = fit_scalar(slot, wanted)
-    if found is None:
+    conversion = fit_scalar(slot, wanted)
+    if conversion is None:
         raise ScalarMisfit(f"{slot} does not fit in {wanted}")
-    return Fit(found, "field", wanted, slot)
+    return Fit(conversion, "field", wanted, slot)

@@ -37,14 +37,14 @@ def flatten(stages: Iterable[Any]) -> Iterator[Any]:
             yield stage
 
 
-def find_schema(stages: Sequence[Any], given: Any, vector: Any) -> Any:
-    """Return the StructType of the columns that a request must have: those `given`, then all others that stages read.
+def find_schema(stages: Sequence[Any], declared: Any, vector: Any) -> Any:
+    """Return the StructType of the columns that a request must have: the `declared` ones, then others that stages read.
 
     `vector` is Spark's vector type. Raises SwapError SCHEMA_MISMATCH if a type cannot be known, and Spark's own errors
     if a stage rejects its input.
     """
     labels = {name for stage in stages for name in _parameters(stage, "labelCol")}
-    needed = schema = given
+    needed = schema = declared
     for stage in stages:
         for reader, name in _inputs(stage, labels, stages):
             if name not in map(str, schema.fieldNames()):
@@ -91,7 +91,7 @@ def given_texts(stages: Iterable[Any]) -> dict[str, list[str]]:
 
 
 def advice(stages: Sequence[Any]) -> str:
-    """Return what to do if Spark rejects the columns that were found."""
+    """Return advice for columns that Spark rejects."""
     odd = sorted({kind_of(stage) for stage in stages} & _UNKNOWN)
     return f"; the columns that {' and '.join(odd)} reads are not known: {_ADVICE}" if odd else f"; or {_ADVICE}"
 
@@ -103,21 +103,21 @@ def kind_of(stage: Any) -> str:
 
 def inner_columns(stages: Sequence[Any], schema: Any) -> set[str]:
     """Return the columns that a stage adds only for another one to read: all but predictions and probabilities."""
-    given = set(map(str, schema.fieldNames()))
+    present = set(map(str, schema.fieldNames()))
     read: set[str] = set()
     wanted: set[str] = set()
     for stage in stages:
         read.update(set(inputs_of(stage)) & set(map(str, schema.fieldNames())))
         wanted.update(name for parameter in _WANTED for name in _parameters(stage, parameter))
         schema = stage.transformSchema(schema)
-    return read - given - wanted
+    return read - present - wanted
 
 
 def response_of(stages: Sequence[Any]) -> tuple[str, str | None]:
     """Return the prediction column, and the name of the column that the model was trained to predict, if known."""
     for stage in reversed(stages):
-        if found := _parameters(stage, "predictionCol"):
-            return found[0], next(iter(_parameters(stage, "labelCol")), None)
+        if names := _parameters(stage, "predictionCol"):
+            return names[0], next(iter(_parameters(stage, "labelCol")), None)
     return "prediction", None
 
 

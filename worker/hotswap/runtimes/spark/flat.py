@@ -32,21 +32,21 @@ def flat_plan(fallback: RowPlan, scores: Scores, stages: Sequence[Any]) -> FlatP
     """Return the fast path of the plan `fallback`, which scores by `scores`. Raises NotFlat."""
     if scores.rows is None:
         raise NotFlat("the pipeline is scored by Spark jobs")
-    taken, given = columns.taken_texts(stages), columns.given_texts(stages)
+    taken, output_texts = columns.taken_texts(stages), columns.given_texts(stages)
     sources = [_source(source, taken) for source in fallback.decoder.sources]
     outputs = scores.outputs
     starts = list(accumulate(map(_size, outputs), initial=0))
     if starts[-1] > _MAX_WIDTH:
         raise NotFlat(f"{starts[-1]:,} numbers answer a row, more than {_MAX_WIDTH:,}")
     fields = scores.rows.output.fields()
-    fills = [_fill(fill, starts, given, fields[fill.output.start]) for fill in fallback.encoder.fills]
+    fills = [_fill(fill, starts, output_texts, fields[fill.output.start]) for fill in fallback.encoder.fills]
     is_scored = Output("", starts[-1], starts[-1] + 1)
     # A part without bytes: a row that is not scored has none of its classes, and so no answer.
     parts = [Part(LABEL, is_scored, labels=[b""]), *parts_of(fallback.encoder, fills, is_scored.stop)]
     scorer = blocks_class()(
         scores.rows,
         _to_java([taken[column.name] if column.type == "text" else None for column in scores.columns]),
-        _to_java([given[output.name] if output.is_text else None for output in outputs]),
+        _to_java([output_texts[output.name] if output.is_text else None for output in outputs]),
         jpype.JArray(jpype.JInt)(starts),
         jpype.JArray(jpype.JBoolean)([output.is_whole for output in outputs]),
     )
@@ -87,15 +87,15 @@ def _count(field: Any) -> int:
     return int(count.get()) if count is not None and count.isDefined() else 0
 
 
-def _fill(fill: Fill, starts: Sequence[int], given: _Texts, field: Any) -> Fill:
+def _fill(fill: Fill, starts: Sequence[int], texts_by_output: _Texts, field: Any) -> Fill:
     """Return the fill with its output where it is among the numbers, as a label where it must be. Raises NotFlat."""
     output, part = fill.output, fill.field
     place = output.start
     placed = replace(output, start=starts[place], stop=starts[place + 1])
     if output.is_text:
-        if output.name not in given:
+        if output.name not in texts_by_output:
             raise NotFlat(f"output `{output.name}` is any text")
-        texts = [*given[output.name]]
+        texts = [*texts_by_output[output.name]]
         labels: Sequence[Any] = texts if fill.names is None else [fill.names.get(text.lower()) for text in texts]
         if None in labels:
             raise NotFlat(f"output field `{part.name}` does not have every text of output `{output.name}`")

@@ -16,8 +16,8 @@ def find_top(path: Path) -> Path:
     """Return the folder that Spark wrote: the artifact, or its only subfolder. Raises SwapError MODEL_INVALID."""
     inner = [entry for entry in path.iterdir() if entry.is_dir()] if path.is_dir() else []
     folders = [path, *inner] if len(inner) == 1 else [path]
-    if found := [folder for folder in folders if (folder / "metadata").is_dir()]:
-        return found[0]
+    if models := [folder for folder in folders if (folder / "metadata").is_dir()]:
+        return models[0]
     raise SwapError(
         SwapCode.MODEL_INVALID,
         "the artifact is not a saved Spark model: it has no folder `metadata` at its top or one level down; zip the "

@@ -205,8 +205,8 @@ def _load(name: str, folder: Path) -> Any:
     try:
         stage = jpype.JClass(name).load(f"file://{folder.absolute()}")
     except (TypeError, AttributeError, jpype.JException) as error:
-        told = reason(error) if isinstance(error, jpype.JException) else f"there is no class {name} that can be loaded"
-        raise SwapError(SwapCode.MODEL_INVALID, f"the artifact is not a readable Spark model: {told}") from error
+        cause = reason(error) if isinstance(error, jpype.JException) else f"there is no class {name} that can be loaded"
+        raise SwapError(SwapCode.MODEL_INVALID, f"the artifact is not a readable Spark model: {cause}") from error
     if not isinstance(stage, jpype.JClass("org.apache.spark.ml.Transformer")):
         raise SwapError(SwapCode.MODEL_INVALID, f"{name} is not a Transformer: save the model that `fit` returned")
     return stage
@@ -217,17 +217,17 @@ def _mismatch(stages: Sequence[Any]) -> Iterator[None]:
     try:
         yield
     except jpype.JException as error:
-        told = f"Spark rejects the columns of the model: {reason(error)}{columns.advice(stages)}"
-        raise SwapError(SwapCode.SCHEMA_MISMATCH, told) from error
+        message = f"Spark rejects the columns of the model: {reason(error)}{columns.advice(stages)}"
+        raise SwapError(SwapCode.SCHEMA_MISMATCH, message) from error
 
 
 def _find_input(stages: Sequence[Any], ddl: str) -> Any:
     vector = jpype.JClass("org.apache.spark.ml.linalg.SQLDataTypes").VectorType()
-    given = jpype.JClass("org.apache.spark.sql.types.StructType")()
+    schema = jpype.JClass("org.apache.spark.sql.types.StructType")()
     for field in _parse_schema(ddl) if ddl else ():
         kind = vector if str(field.dataType().sql()) == "ARRAY<DOUBLE>" else field.dataType()
-        given = given.add(field.name(), kind, True, field.metadata())
-    return columns.find_schema(stages, given, vector)
+        schema = schema.add(field.name(), kind, True, field.metadata())
+    return columns.find_schema(stages, schema, vector)
 
 
 def _parse_schema(ddl: str) -> Sequence[Any]:
@@ -237,8 +237,8 @@ def _parse_schema(ddl: str) -> Sequence[Any]:
         struct = jpype.JClass("org.apache.spark.sql.types.DataType").fromJson(ddl) if is_json else types.fromDDL(ddl)
         fields: Sequence[Any] = struct.fields()
     except jpype.JException as error:
-        told = f"configuration.runtime `schema` cannot be read: {reason(error)}"
-        raise SwapError(SwapCode.CONFIGURATION_INVALID, told) from error
+        message = f"configuration.runtime `schema` cannot be read: {reason(error)}"
+        raise SwapError(SwapCode.CONFIGURATION_INVALID, message) from error
     return fields
 
 

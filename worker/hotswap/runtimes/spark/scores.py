@@ -53,12 +53,12 @@ class Scores:
     def score(self, table: Table) -> Table:
         """Score rows x columns to rows x outputs. Raises ModelError with Spark's message."""
         try:
-            given = self.call(*_to_java(table, self.columns), len(table))
+            results = self.call(*_to_java(table, self.columns), len(table))
         except jpype.JException as error:
             raise ModelError(f"the model raised {reason(error)}") from error
-        if given is None:
+        if results is None:
             raise ModelError('the pipeline dropped a row, as with handleInvalid="skip", and has no prediction for it')
-        return _from_java(given, self.outputs, len(table))
+        return _from_java(results, self.outputs, len(table))
 
 
 def compiled(pipeline: SparkPipeline, columns: Sequence[Column], outputs: Sequence[Output]) -> Scores:
@@ -166,10 +166,10 @@ def _lists_to_java(values: Sequence[list[Any] | None], column: Column) -> Any:
     return jpype.JArray(jpype.JObject)([elements, jpype.JArray.of(ends)])
 
 
-def _from_java(given: Any, outputs: Sequence[Output], count: int) -> Table:
+def _from_java(results: Any, outputs: Sequence[Output], count: int) -> Table:
     matrix = np.full((count, len(outputs)), np.nan)
     objects: dict[int, list[Any]] = {}
-    for index, ((is_null, values), output) in enumerate(zip(given, outputs, strict=True)):
+    for index, ((is_null, values), output) in enumerate(zip(results, outputs, strict=True)):
         present = ~np.array(is_null, np.bool_)
         if output.is_vector:
             objects[index] = _lists(values, present)

@@ -82,7 +82,7 @@ def blocks_class() -> Any:
 
 
 def _compiled(name: str, loader: Any) -> Any:
-    """Compile a class with the Janino that Spark bundles, so no JDK is needed, to use what `loader` loads."""
+    """Compile a class with the Janino that Spark bundles, so no JDK is needed, against the classes of `loader`."""
     source = Path(__file__).with_name(f"{name}.java").read_text(encoding="utf-8")
     compiler = jpype.JClass("org.codehaus.janino.SimpleCompiler")()
     compiler.setSourceVersion(_JAVA)
