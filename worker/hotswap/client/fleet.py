@@ -64,7 +64,7 @@ class WorkerView:
     paths: Mapping[str, str]
     """Operation of `generation` -> the path of its requests to the model."""
     warnings: tuple[str, ...] = ()
-    """Problems that hold no partition."""
+    """Problems for the operator that hold no partition."""
     machine: Mapping[str, str] = field(default_factory=dict)
     """Its Java, its cache's free space, its memory, its compression and its version of transactions."""
     model_name: str = ""
@@ -221,7 +221,7 @@ class Fleet:
         return FleetAnswer(final, tuple(sorted(fleet - set(final))))
 
     def failures(self, now: float) -> dict[str, tuple[Told, ...]]:
-        """Return the newest generations that live workers failed to stage and run without, newest first, by worker."""
+        """Return the newest generations that live workers could not stage and run without, newest first, by worker."""
         live = {view.worker: view.generation for view in self.workers.values() if view.is_live(now)}
         staged: dict[str, list[Told]] = {}
         for by_worker in self.told.values():
