@@ -31,7 +31,7 @@ _IN_SYNC = 2
 _SHARES = Finding(
     Level.ADVICE,
     SHARED,
-    "deployments share this control topic: who may command one may command all, unless commands are signed",
+    "deployments share this control topic: users who may command one may command all, unless commands are signed",
     "new deployments have their own; this one stays where its history is (`hotswap move` would begin anew)",
 )
 
@@ -136,7 +136,7 @@ def _control(name: str, config: Mapping[str, str]) -> Iterator[Finding]:
     if config["message.timestamp.type"] != "LogAppendTime":
         advice = "set its message.timestamp.type to LogAppendTime"
         yield Finding(
-            Level.WARNING, name, "has its publishers' timestamps, so their clocks decide what has expired", advice
+            Level.WARNING, name, "has its publishers' timestamps, so their clocks decide about expiry", advice
         )
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hotswap.client.overview import Overview
 
 OLD_S: Final = 60.0
-"""A request that waits for longer is a fault, whatever it waits for; the alert HotswapLagOld says the same."""
+"""A request that waits for longer is a fault, for any reason; the alert HotswapLagOld has the same limit."""
 STUCK_S: Final = 10.0
 """A model that has had a batch for longer is a fault, though its deadline may allow that."""
 

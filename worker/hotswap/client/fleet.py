@@ -113,12 +113,12 @@ class Told:
 
     @property
     def is_final(self) -> bool:
-        """Whether this worker is done with the command (except for retiring the generation later)."""
+        """Whether this worker has finished the command (except for retiring the generation later)."""
         return self.outcome in _FINAL
 
     @property
     def is_good(self) -> bool:
-        """Whether the worker did what the command requested."""
+        """Whether the worker carried out the command."""
         return self.outcome in _GOOD
 
 
@@ -142,7 +142,7 @@ class FleetAnswer:
 
     @property
     def is_good(self) -> bool:
-        """Whether every live worker did what the command requested."""
+        """Whether every live worker carried out the command."""
         return self.is_complete and all(outcome.is_good for outcome in self.told.values())
 
 
