@@ -46,7 +46,7 @@ async def cluster(arena, seconds):
     await play(faults, KINDS, seconds, gap_s=GAP_S)
     await goes_on(arena, _GOES_ON_S)
     workers = arena.deployment.workers.items()
-    waited = [name for name, _ in workers if '"worker.waits_for_kafka"' in arena.deployment.log(name)]
+    waited = [name for name, _ in workers if '"worker.waiting_for_kafka"' in arena.deployment.log(name)]
     arena.figures["workers whose start waited for a broker"] = len(waited)
     ended = [name for name, process in workers if process.poll() is not None and name not in faults.asked]
     assert not ended, f"workers ended by themselves: {', '.join(ended)}"

@@ -69,8 +69,8 @@ async def test_a_deployment_that_is_well_has_no_fault_and_its_workers_tell_of_th
     assert await found(deployment, Level.FAULT) == []
     assert well[:3] == [
         f"kafka: 1 brokers at {deployment.settings.kafka}",
-        "acls: this user may do all that a worker does",
-        "topics: all five are there, and fit each other",
+        "acls: this user has all rights of a worker",
+        "topics: all five exist and fit each other",
     ]
     worker = next(line for line in well if line.startswith("w1: "))
     assert "serves generation 1; cache " in worker
@@ -78,7 +78,7 @@ async def test_a_deployment_that_is_well_has_no_fault_and_its_workers_tell_of_th
     assert "transactions: version 2: a late copy of an ended transaction is refused" in well
     assert '"transactions": "version 2"' in deployment.log()
     assert "GiB free" in worker
-    assert "stores: what the generations need lies in the stores allowed here" in well
+    assert "stores: the generations' artifacts are in the allowed stores" in well
     assert "artifacts: 1 of 1 that are needed are in their stores" in well
     elsewhere = deployment.settings.model_copy(update={"allowed_stores": "s3://models"})
     (outside,) = [one.what async for one in examine(elsewhere) if one.about == "stores"]
@@ -97,18 +97,18 @@ async def test_a_deployment_that_is_well_has_no_fault_and_its_workers_tell_of_th
 
 async def test_what_is_wrong_with_a_topic_is_a_line_with_its_remedy(deployment, admin):
     topics = deployment.settings.topics
-    assert await found(deployment, Level.FAULT) == ["fleet: no worker lives"]
+    assert await found(deployment, Level.FAULT) == ["fleet: no worker is live"]
 
     await admin.create_partitions({topics.requests: NewPartitions(5)})
     await alter(admin, topics.control, **GOOD | {"cleanup_policy": "compact", "retention_ms": "1000"})
     await alter(admin, topics.status, cleanup_policy="delete")
-    await comes(deployment, Level.FAULT, "fleet: no worker lives", f"{topics.control}: is compacted")
+    await comes(deployment, Level.FAULT, "fleet: no worker is live", f"{topics.control}: is compacted")
     assert await found(deployment, Level.FAULT) == [
         f"topics: topic {topics.predictions} has 4 partitions, fewer than {topics.requests} with 5",
         f"topics: topic {topics.dead_letters} has 4 partitions, fewer than {topics.requests} with 5",
         f"{topics.control}: is compacted, which rewrites the history of commands",
         f"{topics.control}: forgets commands: a worker that starts later lacks them",
-        "fleet: no worker lives",
+        "fleet: no worker is live",
     ]
     await comes(deployment, Level.WARNING, f"{topics.status}: is not compacted: it grows, or forgets workers")
 
@@ -176,7 +176,7 @@ async def test_what_a_worker_does_and_this_user_may_not_is_a_warning_for_each_to
     login = {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN"}
     made = Deployment(secured, tmp_path, **login, sasl_username="admin", sasl_password="a")
     await made.create()
-    assert "acls: this user may do all that a worker does" in await found(made, Level.OK)
+    assert "acls: this user has all rights of a worker" in await found(made, Level.OK)
     admin = AdminClient(
         {
             "bootstrap.servers": secured.bootstrap,

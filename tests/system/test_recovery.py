@@ -135,7 +135,7 @@ async def test_a_worker_that_joins_while_kafka_waits_for_a_dead_one_waits_too_an
     await happens(deployment, "w1", "partition.opened", 4)
     os.kill(deployment.workers["w1"].pid, signal.SIGSTOP)
     deployment.start("w2", HOTSWAP_CALL_TIMEOUT_S="2")
-    await happens(deployment, "w2", "membership.waits")
+    await happens(deployment, "w2", "membership.waiting")
     port = events(deployment, "w2", "worker.started")[-1]["http_port"]
     with pytest.raises(urllib.error.HTTPError, match="503"):
         await asyncio.to_thread(urllib.request.urlopen, f"http://127.0.0.1:{port}/readyz")
@@ -255,7 +255,7 @@ async def test_a_control_topic_that_was_emptied_holds_every_partition_until_a_wh
     assert await deployment.stop() == 0
     empty(deployment, deployment.settings.topics.control)
     deployment.start("w2")
-    why = (await happens(deployment, "w2", "worker.does_not_join"))["why"]
+    why = (await happens(deployment, "w2", "worker.join_deferred"))["why"]
     assert why.endswith(
         "publish a whole generation (model and proto) with a higher number, `hotswap swap --generation 3`"
     )

@@ -174,7 +174,7 @@ async def test_a_trust_file_that_lets_in_a_command_of_the_log_is_obeyed_by_all_w
     for process in (processes["w1"], gateway.process):
         process.send_signal(signal.SIGHUP)
     async with asyncio.timeout(30):  # w2 sees it by itself
-        while len([1 for name in (*WORKERS, "g1") if '"trust.kept"' in signed.log(name)]) < len(WORKERS) + 1:
+        while len([1 for name in (*WORKERS, "g1") if '"trust.reload_rejected"' in signed.log(name)]) < len(WORKERS) + 1:
             await asyncio.sleep(0.1)
     new = lasting(STRANGER, [SigningRole.ROLLBACK], "new").model_copy(update={"deployments": frozenset({signed.name})})
     file.write_text(good + new.document(), encoding="utf-8")

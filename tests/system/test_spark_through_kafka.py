@@ -116,7 +116,7 @@ async def test_swaps_from_h2o_to_spark_to_java_and_back_lose_nothing_and_give_sp
                 await asyncio.sleep(0.01)
         await stream.swap(forest)
         async with asyncio.timeout(300):
-            while not told(deployment, "spare.ready"):
+            while not told(deployment, "standby.ready"):
                 await asyncio.sleep(0.1)
         for leg in (churn, java_leg(), last):
             await stream.swap(leg)
@@ -125,7 +125,7 @@ async def test_swaps_from_h2o_to_spark_to_java_and_back_lose_nothing_and_give_sp
     assert await deployment.stop() == 0
 
     hosts = {facts["generation"]: facts["pid"] for facts in told(deployment, "host.ready")}
-    assert hosts[3] == told(deployment, "spare.ready")[0]["pid"], (
+    assert hosts[3] == told(deployment, "standby.ready")[0]["pid"], (
         "the second Spark generation was loaded in the standby"
     )
     result = await deployment.audit()

@@ -62,13 +62,13 @@ async def test_a_worker_starts_by_the_addresses_that_answer(deployment):
     async with door(deployment.settings.kafka) as silent:
         deployment.start(prelude=SILENT_FIRST, HOTSWAP_KAFKA=f"{silent.address},{deployment.settings.kafka}")
         await logged(deployment, "worker.started")
-    assert "worker.waits_for_kafka" not in deployment.log()
+    assert "worker.waiting_for_kafka" not in deployment.log()
 
 
 async def test_a_worker_that_no_broker_answers_in_time_waits_and_says_so_and_starts_once_one_does(deployment):
     async with door(deployment.settings.kafka) as silent:
         deployment.start(HOTSWAP_KAFKA=silent.address, HOTSWAP_CALL_TIMEOUT_S="2")
-        await logged(deployment, "worker.waits_for_kafka")
+        await logged(deployment, "worker.waiting_for_kafka")
         assert "no Kafka answers at" in deployment.log()
         silent.is_open.set()
         await logged(deployment, "worker.started")

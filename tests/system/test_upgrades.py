@@ -68,7 +68,7 @@ async def test_a_worker_that_is_too_old_holds_says_so_and_one_that_is_upgraded_a
 
     assert await deployment.stop() == 0
     late = deployment.start("w2")  # the same version: it takes no partition
-    await until(lambda: asyncio.to_thread(lambda: "worker.does_not_join" in deployment.log("w2")))
+    await until(lambda: asyncio.to_thread(lambda: "worker.join_deferred" in deployment.log("w2")))
     assert late.poll() is None
     assert await deployment.stop("w2") == 0
     deployment.start("w3", prelude=UPGRADED)

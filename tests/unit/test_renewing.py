@@ -40,7 +40,7 @@ class Running:
             value = encode_command("d", command)
             cluster.append(topic, value, headers=signer.headers(value, topic=topic, cluster=CLUSTER))
             self.fold.receive(cluster.topics[topic][0][-1])
-        self.renewing = Renewing(settings, lambda: self.fold, "worker.restarts")
+        self.renewing = Renewing(settings, lambda: self.fold, "worker.restarting")
 
     @staticmethod
     def pause(command_id):
@@ -89,7 +89,7 @@ async def test_a_file_that_cannot_be_taken_is_named_once_and_warned_of_until_it_
     for _ in range(2):
         assert not await running.looks()
         assert why in running.fold.guard.warning
-    assert [record.message for record in caplog.records] == ["trust.kept"]
+    assert [record.message for record in caplog.records] == ["trust.reload_rejected"]
     running.write(*KEYS)
     assert not await running.looks()
     assert (running.sha256, running.fold.guard.warning) == (before, "")
@@ -103,7 +103,7 @@ async def test_a_file_that_was_put_right_and_is_wrong_again_is_named_again(runni
         running.write(*KEYS)
         assert not await running.looks()
         assert running.fold.guard.warning == ""
-    assert [record.message for record in caplog.records] == ["trust.kept"] * 2
+    assert [record.message for record in caplog.records] == ["trust.reload_rejected"] * 2
 
 
 async def test_a_file_that_cannot_be_taken_is_still_named_after_the_log_was_folded_anew(running):
@@ -122,7 +122,7 @@ async def test_a_file_that_lets_in_a_command_of_the_log_ends_the_watch_for_a_res
     await asyncio.wait_for(watching, 5)
     assert set(running.fold.guard.pending.keys) == {CI.id, OPS.id}
     assert [(record.message, record.why) for record in caplog.records] == [
-        ("worker.restarts", "only one of its trust files accepts command b at offset 2")
+        ("worker.restarting", "only one of its trust files accepts command b at offset 2")
     ]
 
 

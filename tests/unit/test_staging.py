@@ -306,7 +306,7 @@ async def test_why_a_worker_does_not_join_is_logged_and_it_joins_once_the_positi
     await world.until(lambda: world.staging.loaded == [1])
     await world.until(lambda: "committed offsets" in world.staging.lacks)
     assert not world.staging.prepared.is_set()
-    assert [record.why for record in caplog.records if record.message == "worker.does_not_join"] == [
+    assert [record.why for record in caplog.records if record.message == "worker.join_deferred"] == [
         world.staging.lacks
     ]
     world.committed = {0: Position(50, 1)}

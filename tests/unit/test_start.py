@@ -56,7 +56,7 @@ async def test_a_start_in_doubt_begins_anew_and_says_what_it_waits_for(run, capl
     with caplog.at_level(logging.WARNING):
         assert await run(Doubt("the leader is gone"), Unanswered("no Kafka answers"), None) == 3
     waits = [(record.message, record.why) for record in caplog.records]
-    assert waits == [("worker.waits_for_kafka", why) for why in ("the leader is gone", "no Kafka answers")]
+    assert waits == [("worker.waiting_for_kafka", why) for why in ("the leader is gone", "no Kafka answers")]
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ class Renewing:
     def _keep(self, guard: Guard, why: str, sha256: str) -> None:
         kept = f"{why} (the one from before stays in use, {guard.trust_sha256[:12]})"
         if kept != self._kept:
-            log.warning("trust.kept", extra={"why": kept})
+            log.warning("trust.reload_rejected", extra={"why": kept})
         self._left, self._kept = sha256, kept
         guard.kept = kept
 

@@ -70,7 +70,7 @@ class Worker:
         self._control = Control(
             settings=settings, timeline=self._timeline, reader=self._reader, writer=self._writer, fold=fold
         )
-        self._renewing = Renewing(settings, lambda: fold, "worker.restarts")
+        self._renewing = Renewing(settings, lambda: fold, "worker.restarting")
         self._turns = asyncio.Semaphore(TURNS * most_hosts(settings))
         self._pipeline = Pipeline(self._open_loop, stop_timeout_s=settings.stop_timeout_s / 2)
         self._membership = Membership(
@@ -334,7 +334,7 @@ async def _run(settings: Settings, child: Sequence[str], stopping: asyncio.Event
             is_over = now() > give_up or any(worker.is_joined for worker in workers)
             if is_absent or is_over or isinstance(error, Denied):
                 raise
-            log.warning("worker.waits_for_kafka", extra={"worker": settings.worker_id, "why": str(error)})
+            log.warning("worker.waiting_for_kafka", extra={"worker": settings.worker_id, "why": str(error)})
             await _unless(stopping, asyncio.sleep(_BEAT_S))
         else:
             trust = workers[-1].renewed if workers else None

@@ -195,7 +195,7 @@ class Staging:
                 case KeepStandby(generation):
                     self._keep_standby(generation)
                 case StayOut(why):
-                    log.warning("worker.does_not_join", extra={"why": why})
+                    log.warning("worker.join_deferred", extra={"why": why})
                 case Join():
                     self.prepared.set()
 

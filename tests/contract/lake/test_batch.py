@@ -196,7 +196,7 @@ def test_columns_that_do_not_fit_are_named_with_their_fields_before_anything_is_
     assert {ran.code for ran in said.values()} == {2}, said
     assert "column petal_len (string) cannot fill the field petal_len (double)" in said["typed"].stderr
     assert "none of the CSV's columns (petal_length)" in said["lacking"].stderr
-    assert "has columns answer, which the output has of its own" in said["ours"].stderr
+    assert "has columns answer, whose names the output reserves" in said["ours"].stderr
     assert "has no files" in said["nowhere"].stderr
     assert [name for name in said if (folder / f"{name}.out").exists()] == []
 

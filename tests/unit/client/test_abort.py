@@ -71,7 +71,7 @@ def test_it_shows_what_it_will_do_and_asks_unless_it_is_told_yes(run, sure, type
 def test_an_id_of_ours_is_initialized_before_a_marker_is_written(run):
     result, done = run(KNOWN, KNOWN, KNOWN)
     assert (result.exit_code, done) == (0, [("fence", "d-d.requests-0"), ("marker", ONE)])
-    assert "  initialize d-d.requests-0: a worker that has it opens its partition again\n" in result.stdout
+    assert "  initialize d-d.requests-0: a worker that uses it opens its partition again\n" in result.stdout
 
 
 def test_what_is_ended_by_the_initialization_needs_no_marker(run):
@@ -87,13 +87,13 @@ def test_what_has_changed_since_it_was_shown_is_left_alone(run):
 @pytest.mark.parametrize(
     ("seen", "words", "why"),
     [
-        (UNKNOWN, ("--topic", "e.predictions", *WORDS[2:]), "e.predictions is no topic of d: it has d.requests,"),
+        (UNKNOWN, ("--topic", "e.predictions", *WORDS[2:]), "e.predictions is not a topic of d: it has d.requests,"),
         (UNKNOWN, (*WORDS[:3], "2", *WORDS[4:]), "d.predictions has no partition 2: it has 2, from 0 on"),
         (UNKNOWN, (*WORDS[:5], "8"), "producer 8 has no transaction open in partition 0 of d.predictions (has: 7)"),
         (
             OpenTransactions(unread=frozenset({TOPIC})),
             WORDS,
-            "this user may not look at d.predictions: grant Read on it",
+            "this user may not read d.predictions: grant Read on it",
         ),
         (OpenTransactions((ONE._replace(last_ms=1 << 50),)), WORDS, "not for longer than its time-out: wait"),
         (

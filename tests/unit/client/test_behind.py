@@ -30,7 +30,7 @@ READY = Told(
 )
 TOLD = (
     "w1 has 40 requests before the cut of generation 3, and its model has had a batch for 12 s. `--at-once` would not "
-    "wait for these requests, but give them to the new generation: `hotswap rollback d --to 3 --at-once`"
+    "wait for these requests, but have the new generation score them: `hotswap rollback d --to 3 --at-once`"
 )
 
 
@@ -52,7 +52,7 @@ def test_a_host_that_dies_again_and_again_before_the_cut_is_told_by_the_restarts
     again = [replace(VIEW, host_restarts=number) for number in (7, 8, 9, 10)]
     lines = held_up(*again)
     assert lines[:3] == ["", "", ""]
-    assert "40 requests before the cut of generation 3, and its model host had to be started again 3 times" in lines[3]
+    assert "40 requests before the cut of generation 3, and its model host was restarted 3 times" in lines[3]
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ async def test_signatures_are_not_required_while_a_live_worker_lacks_the_trust_f
     (told,) = (one for one in (await overview(as_())).findings if one.about == "signatures")
     assert (told.level, told.what) == (
         Level.FAULT,
-        "commands must be signed since offset 0 of d.control, but w2 cannot tell",
+        "commands must be signed since offset 0 of d.control, but w2 cannot verify them",
     )
 
 
@@ -154,7 +154,7 @@ async def test_the_doctor_says_whether_commands_must_be_signed(cluster, settings
     (told,) = _signatures(await overview(settings))
     assert (told.level, told.what) == (
         Level.ADVICE,
-        "commands need none: whoever may write to d.control commands this deployment",
+        "commands need none: each user with Write on d.control commands this deployment",
     )
     async with Client(as_(ADMIN)) as admin:
         await admin.trust()

@@ -21,7 +21,7 @@ SAFE = {"min.insync.replicas": "2", "cleanup.policy": "delete"}
             SAFE | {"min.insync.replicas": "1"},
             Placement(4, 3, 0),
             3,
-            (Level.WARNING, "acknowledges what is on one broker only"),
+            (Level.WARNING, "acknowledges records that only one broker has"),
         ),
         (
             SAFE | {"cleanup.policy": "compact,delete"},
@@ -37,7 +37,7 @@ SAFE = {"min.insync.replicas": "2", "cleanup.policy": "delete"}
             SAFE,
             Placement(4, 1, 0),
             1,
-            (Level.WARNING, "has 1 of 3 copies: what is acknowledged can be lost with a broker"),
+            (Level.WARNING, "has 1 of 3 copies: acknowledged records can be lost with a broker"),
         ),
     ],
 )

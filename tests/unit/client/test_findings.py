@@ -52,7 +52,7 @@ TOLD = Told(
 FAILED = Fleet("d", {"w1": OWNED}, {"c8": {"w1": TOLD}}).failures(NOW)
 
 CASES = {
-    "no worker lives": (view(SILENT), "no worker lives: `hotswap run d` starts one"),
+    "no worker is live": (view(SILENT), "no worker is live: `hotswap run d` starts one"),
     "requests wait, and no generation has been accepted, or no live worker has loaded one": (
         view(worker(generation=0), waiting=(5, 0)),
         "5 requests wait, and no live worker has loaded a generation",
@@ -104,11 +104,11 @@ CASES = {
     ),
     "two workers report under one name": (
         view(replace(OWNED, trend=DOUBLE)),
-        "two workers report as w1: what one says of itself replaces what the other says: give each a",
+        "two workers report as w1: each one's reports replace the other's: give each its",
     ),
     "a worker has started its model's host again twice or more in 10 minutes": (
         view(replace(OWNED, trend=GROWN, host_restarts=2)),
-        "w1 has had to start its model's host again 2 times in 10 min: see `hotswap dead-letters d --since",
+        "w1 has restarted its model's host 2 times in 10 min: see `hotswap dead-letters d --since",
     ),
     "trust files differ over the fleet": (
         view(OWNED, worker("w2", trust_sha256="a" * 64)),
@@ -116,7 +116,7 @@ CASES = {
     ),
     "commands must be signed, and a worker has no trust file": (
         view(OWNED, signed_since=5),
-        "signatures: commands must be signed since offset 5 of d.control, but w1 cannot tell: restart these",
+        "signatures: commands must be signed since offset 5 of d.control, but w1 cannot verify them: restart these",
     ),
     "a worker, or this reader, is too old for the control log": (
         view(replace(OWNED, held="it is too old")),
@@ -164,7 +164,7 @@ def test_what_is_found_is_as_bad_as_the_table_says_and_so_is_the_deployment(what
     seen, line = CASES[what]
     lines = {finding.line: finding.level for finding in seen.findings}
     assert next(found for told, found in lines.items() if told.startswith(line)) == level
-    others = {"no worker lives": Level.WARNING}  # that is silent
+    others = {"no worker is live": Level.WARNING}  # that is silent
     assert seen.level == level
     assert {*lines.values()} - {level} <= {others.get(what, level)}
 

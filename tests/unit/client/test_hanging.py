@@ -36,13 +36,13 @@ ABORTABLE = {
 }
 REFUSED = {
     "it cannot be seen whether a coordinator knows it": (
-        seen(unseen="broker 2 is silent"), Level.WARNING, "whether a coordinator knows it cannot be seen: broker 2 is"
+        seen(unseen="broker 2 is silent"), Level.WARNING, "not all coordinators could be checked: broker 2 is silent"
     ),
     "somebody else's, who has it open": (
         seen(holder(THEIRS, "Ongoing", partitions=HERE)), Level.WARNING, "publisher is no transactional id of this"
     ),
     "somebody else's, whose coordinator has lost it": (
-        seen(holder(THEIRS)), Level.FAULT, "publisher is no transactional id of this deployment: whoever writes with it"
+        seen(holder(THEIRS)), Level.FAULT, "publisher is no transactional id of this deployment: its producer must"
     ),
     "of a deployment whose name begins alike": (
         seen(holder("d-d.requests2-0")), Level.FAULT, "d-d.requests2-0 is no transactional id of this deployment"
@@ -104,10 +104,10 @@ def test_it_is_said_since_when_it_is_open_and_who_holds_it():
     lost = "transactional id publisher, no id of this deployment, whose coordinator does not have it open (Empty)"
     assert described(theirs).endswith(lost)
     (hidden,) = hanging(SETTINGS, seen(unseen="broker 2 is silent"), NOW)
-    assert described(hidden).endswith("it is not seen which transactional id it has")
+    assert described(hidden).endswith("its transactional id is unknown")
 
 
-@pytest.mark.parametrize(("last_ms", "since"), [(-1, "nobody knows,"), (-(1 << 62), "nobody knows,")])
+@pytest.mark.parametrize(("last_ms", "since"), [(-1, "an unknown time,"), (-(1 << 62), "an unknown time,")])
 def test_a_timestamp_that_is_none_is_old(last_ms, since):
     (one,) = hanging(SETTINGS, seen(last_ms=last_ms), NOW)
     assert f"since {since}" in described(one)
@@ -120,5 +120,5 @@ def test_a_time_that_no_calendar_has_is_shown_as_its_number():
 
 def test_topics_that_may_not_be_read_are_a_warning_and_nothing_is_well_then():
     ((level, what, advice),) = said(OpenTransactions(unread=frozenset({"d.status", "d.predictions"})))
-    assert (level, what) == (Level.WARNING, "may be open on d.predictions, d.status: this user may not look")
+    assert (level, what) == (Level.WARNING, "may be open on d.predictions, d.status: this user may not read there")
     assert advice == "grant Read on the topics to this user"

@@ -72,7 +72,7 @@ async def test_an_overview_says_so_and_names_the_command(cluster, settings, work
     worker.speak(generation=1, held="offset 1 of the control topic has a command: upgrade it")
     seen = await overview(settings)
     reader, told = seen.problems
-    assert reader.startswith("what follows is not known to this reader: offset 1 of the control topic")
+    assert reader.startswith("this reader cannot follow the control log: offset 1 of the control topic")
     assert told == f"{worker.name} answers nothing: offset 1 of the control topic has a command: upgrade it"
     assert [(view.title, view.entry.verdict.outcome) for view in seen.commands][1:] == [("needs version 2", "HELD")]
     assert [said.outcome for said in seen.commands[-1].told.values()] == ["HELD"]

@@ -74,7 +74,7 @@ def test_requests_that_no_worker_can_score_are_counted_with_what_to_do():
         "10 requests wait, and no generation has been accepted: `hotswap swap d --model … --proto …` publishes one",
     )
     dead = worker("w1", 7, age_s=FRESH_S + 1)
-    assert problems(dead, waiting=5) == ("10 requests wait, and no worker lives: `hotswap run d` starts one",)
+    assert problems(dead, waiting=5) == ("10 requests wait, and no worker is live: `hotswap run d` starts one",)
     assert problems(worker("w1", 0), waiting=5) == ("10 requests wait, and no live worker has loaded a generation",)
     assert problems(worker("w1", 0), worker("w2", 7), waiting=5) == problems(worker("w1", 0)) == ()
 

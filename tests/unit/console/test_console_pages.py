@@ -26,7 +26,7 @@ async def test_a_console_that_is_too_old_for_the_control_log_says_so(console, cl
         cluster.append(settings.topics.control, of_unknown_kind())
         await browser.deployment._until(lambda: not browser.deployment.is_serving, 20)
         text = (await browser.see("/d/d")).text
-    assert "what follows is not known to this reader: offset 1 of the control topic" in text
+    assert "this reader cannot follow the control log: offset 1 of the control topic" in text
     assert "needs version 2" in text
 
 

@@ -1,1 +1,1 @@
-"""What a worker does next about its generations, and which of them may score what."""
+"""A worker's next actions for its generations, and the choice of the one that may score an offset."""

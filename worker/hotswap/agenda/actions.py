@@ -1,4 +1,4 @@
-"""What the agenda may have a worker do next; staging.py does it."""
+"""The actions that the agenda requests of a worker; staging.py performs them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -30,7 +30,7 @@ Partitions = Mapping[int, PartitionState]
 
 
 class _Decision(NamedTuple):
-    """What follows from some inputs: the actions, and the generation to stage next."""
+    """A decision from some inputs: the actions, and the generation to stage next."""
 
     inputs: tuple[object, ...]
     actions: Sequence[Action]
@@ -106,7 +106,7 @@ class Agenda:
         return None
 
     def _resting(self, now: float, own: Partitions) -> frozenset[int]:
-        """Return what backs off after a failure: briefly while an owned partition waits for it, else ever longer."""
+        """Return the generations in back-off after a failure: short if an owned partition waits, else ever longer."""
         floor = max((state.position.floor for state in own.values() if state.position is not None), default=0)
         return frozenset(
             number
@@ -150,7 +150,7 @@ class Agenda:
         return list(self._decide(now, own).actions)
 
     def _decide(self, now: float, own: Partitions) -> _Decision:
-        """Return what is due now; as it was decided before, where nothing has changed that it depends on."""
+        """Return the decision for now: the last one if its inputs have not changed."""
         inputs = self._inputs(now, own)
         if self._decision is None or self._decision.inputs != inputs:
             positions = self._positions(own)
@@ -171,7 +171,7 @@ class Agenda:
         return self._decision
 
     def _inputs(self, now: float, own: Partitions) -> tuple[object, ...]:
-        """Return all that a turn depends on but what changes with a call that forgets the last decision.
+        """Return the inputs of a turn, except those whose changes discard the last decision.
 
         A timeline's newest generation tells which it has. The time matters for what backs off, and for what is late.
         """

@@ -100,9 +100,9 @@ class Progress:
         )
 
     def waits(self, partition: int, position: Position) -> str:
-        """Return for what a partition waits until this worker has it ready, as text for a person; empty if it does not.
+        """Return the generation that a partition waits for, as text for a person; empty if it waits for none.
 
-        A pause is no such wait.
+        A pause does not count as a wait.
         """
         choice = self.choose(partition, position)
         return choice.why if isinstance(choice, Wait) and choice.number is not None else ""

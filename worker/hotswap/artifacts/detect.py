@@ -82,18 +82,18 @@ def find_kind(path: Path) -> str:
     return kind
 
 
-def explain(path: Path) -> str:
-    """Describe a file or folder that is no model of any kind (foreign.py).
+def explain(path: Path, kind: str = "") -> str:
+    """Describe a file or folder that is no model of any kind (foreign.py), or an ONNX model that is loaded as a `kind`.
 
-    Empty if it may be a model, is not recognized, or cannot be read.
+    Empty if it may be a model of that kind, is not recognized, or cannot be read.
     """
     try:
-        find_kind(path)
+        detected = find_kind(path)
     except UnknownKind:
         return describe(path)
     except (OSError, UsageError):
         return ""
-    return ""
+    return describe(path) if detected == "onnx" != kind else ""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Aborts a transaction that hangs, where `client/hanging.py` allows it."""
+"""The abort of a hanging transaction, if `client/hanging.py` allows it."""
 
 import time
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from hotswap.settings import Settings
 
 
 class Which(NamedTuple):
-    """A transaction as an operator names it."""
+    """The key of a transaction, as an operator types it."""
 
     topic: str
     partition: int
@@ -21,10 +21,10 @@ class Which(NamedTuple):
 
 
 async def read_hanging(settings: Settings, which: Which) -> Hanging:
-    """Return the transaction, which hangs and may be aborted.
+    """Return the hanging transaction, which may be aborted.
 
     Raises:
-        UsageError: it does not, or may not; the message says why.
+        UsageError: it does not hang, or must not be aborted; the message has the reason.
         StartError: no broker answers, or the topic does not exist.
         Doubt: Kafka did not answer in time.
         Denied: this user lacks a right.
@@ -32,7 +32,7 @@ async def read_hanging(settings: Settings, which: Which) -> Hanging:
     """
     settings = await settled(settings)
     if which.topic not in settings.topics:
-        raise UsageError(f"{which.topic} is no topic of {settings.deployment}: it has {', '.join(settings.topics)}")
+        raise UsageError(f"{which.topic} is not a topic of {settings.deployment}: it has {', '.join(settings.topics)}")
     async with Admin.connect(settings) as admin:
         if which.partition >= (count := await admin.partitions(which.topic)):
             raise UsageError(f"{which.topic} has no partition {which.partition}: it has {count}, from 0 on")
@@ -42,54 +42,56 @@ async def read_hanging(settings: Settings, which: Which) -> Hanging:
 
 async def _read(settings: Settings, brokers: Brokers, which: Which) -> Hanging:
     topic, partition, producer = which
-    seen = await look(settings, brokers, [(topic, partition)])
-    if topic in seen.unread:
-        raise UsageError(f"this user may not look at {topic}: grant Read on it")
-    if not any(one.producer_id == producer for one in seen.open):
-        others = ", ".join(str(one.producer_id) for one in seen.open) or "none"
+    listed = await look(settings, brokers, [(topic, partition)])
+    if topic in listed.unread:
+        raise UsageError(f"this user may not read {topic}: grant Read on it")
+    if not any(transaction.producer_id == producer for transaction in listed.open):
+        others = ", ".join(str(transaction.producer_id) for transaction in listed.open) or "none"
         raise UsageError(
             f"producer {producer} has no transaction open in partition {partition} of {topic} (has: {others})"
         )
-    found = next((each for each in hanging(settings, seen, _now_ms()) if each.open.producer_id == producer), None)
-    if found is None:
+    candidates = hanging(settings, listed, _now_ms())
+    match = next((each for each in candidates if each.open.producer_id == producer), None)
+    if match is None:
         raise UsageError(f"producer {producer} has a transaction open, but not for longer than its time-out: wait")
-    if found.refusal:
-        raise UsageError(f"not aborted: {found.refusal}")
-    return found
+    if match.refusal:
+        raise UsageError(f"not aborted: {match.refusal}")
+    return match
 
 
-def steps(one: Hanging) -> list[str]:
-    """Return what `abort` does, a line each."""
-    at = one.open
+def steps(transaction: Hanging) -> list[str]:
+    """Return the steps of `abort`, one line each."""
+    at = transaction.open
     marker = f"write an abort marker to partition {at.partition} of {at.topic}"
     lost = f"its records from offset {at.start} on are never read by readers of committed records"
-    if not one.is_ours or not one.holder:
+    if not transaction.is_ours or not transaction.holder:
         return [f"{marker}: {lost}"]
-    first = f"initialize {one.holder.transactional_id}: a worker that has it opens its partition again"
-    kept = "answers whose offset is committed are lost with it, which a worker that opens the partition would keep"
+    first = f"initialize {transaction.holder.transactional_id}: a worker that uses it opens its partition again"
+    kept = "answers whose offset is committed are lost with it, but a worker that opens the partition would keep them"
     return [first, f"{marker}, if the transaction is open then: {kept}"]
 
 
-async def abort(settings: Settings, one: Hanging) -> None:
-    """Abort what `read_hanging` has returned.
+async def abort(settings: Settings, transaction: Hanging) -> None:
+    """Abort a transaction that `read_hanging` returned.
 
     Raises:
         UsageError: it has changed meanwhile.
-        Doubt: Kafka did not answer in time, or refuses.
+        Doubt: Kafka refused, or did not answer in time.
         Denied: this user lacks a right.
 
     """
     settings = await settled(settings)
-    which = Which(one.open.topic, one.open.partition, one.open.producer_id)
+    at = transaction.open
+    which = Which(at.topic, at.partition, at.producer_id)
     async with Brokers.connect(settings) as brokers:
-        if await _read(settings, brokers, which) != one:
-            raise UsageError("the transaction has changed meanwhile: look at it again with `hotswap doctor`")
-        if one.is_ours and one.holder:
-            # So that no worker writes under this epoch while the marker is on its way, which would abort that, too.
-            await fence(settings, brokers, one.holder.transactional_id)
-            if one.open not in (await look(settings, brokers, [which[:2]])).open:
+        if await _read(settings, brokers, which) != transaction:
+            raise UsageError("the transaction has changed meanwhile: inspect it again with `hotswap doctor`")
+        if transaction.is_ours and transaction.holder:
+            # Fence first: the marker would also abort records that a worker writes under this epoch in the meantime.
+            await fence(settings, brokers, transaction.holder.transactional_id)
+            if at not in (await look(settings, brokers, [which[:2]])).open:
                 return
-        await write_abort_marker(settings, brokers, one.open)
+        await write_abort_marker(settings, brokers, at)
 
 
 def _now_ms() -> int:

@@ -1,4 +1,4 @@
-"""Reads a deployment's answers as they arrive: predictions and refusals, each with the place of its request."""
+"""A deployment's answers as they arrive: predictions and refusals, each with the place of its request."""
 
 import asyncio
 import time
@@ -17,11 +17,11 @@ from hotswap.kafka.topics.unparsed import Sought, Unparsed
 from hotswap.settings import Settings
 
 ID_HEADER = "prediction-token"
-"""The header that a gateway adds to its requests, and that is copied to their answers: see finding.PredictionId."""
+"""The header that a gateway adds to its requests; workers copy it to the answers (see finding.PredictionId)."""
 
 PAUSE_S = 0.5
 _FETCH_S = 1.0
-_DIGITS = 20  # the most that a 64-bit number has
+_DIGITS = 20  # of the largest 64-bit number
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ class Outgoing(NamedTuple):
 
 
 class SameHeaders(Sequence[Outgoing]):
-    """Requests with the same headers, made as they are published: a long call has hundreds of thousands."""
+    """Requests with the same headers, created on access: a long call has hundreds of thousands."""
 
     def __init__(self, values: Sequence[bytes], headers: Headers) -> None:
         self._values = values
@@ -57,7 +57,7 @@ class SameHeaders(Sequence[Outgoing]):
 
 
 class Place(NamedTuple):
-    """Where a request was published; its text is the header `source` of the answer."""
+    """The position of a published request; as text, it is the header `source` of the answer."""
 
     topic: str
     partition: int
@@ -105,7 +105,7 @@ class Answers:
     @classmethod
     @asynccontextmanager
     async def from_now_on(cls, settings: Settings, *, only: int | None = None) -> AsyncIterator[Self]:
-        """Yields the answers that arrive during a with-block; enter it before you publish, or you miss early ones.
+        """Yield the answers that arrive during a with-block; enter it before publishing, or early ones are missed.
 
         With `only`, those to the requests of one partition.
 
@@ -123,12 +123,12 @@ class Answers:
             yield answers
 
     async def read(self, timeout_s: float) -> list[Prediction | Refused]:
-        """Returns the next answers as soon as there are any, or an empty list on time-out."""
-        found = await self._next(timeout_s, lambda reader: reader.read(_FETCH_S))
-        return [parse(record) for parse, records in found for record in records]
+        """Return the next answers as soon as there are any, or an empty list on time-out."""
+        batches = await self._next(timeout_s, lambda reader: reader.read(_FETCH_S))
+        return [parse(record) for parse, records in batches for record in records]
 
     async def read_unparsed(self, timeout_s: float) -> "Unread":
-        """Returns the next answers as `read` does, but does not parse them: what is not asked for costs little."""
+        """Return the next answers unparsed, so that those to other publishers cost little; empty on time-out."""
         return Unread(await self._next(timeout_s, lambda reader: reader.read_unparsed(_FETCH_S)))
 
     async def _next(
@@ -138,14 +138,14 @@ class Answers:
             if reader not in self._fetches.values():
                 self._fetches[asyncio.create_task(read(reader))] = reader
         await asyncio.wait(self._fetches, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        found: list[tuple[Parse, list[T]]] = []
+        batches: list[tuple[Parse, list[T]]] = []
         for fetch in [fetch for fetch in self._fetches if fetch.done()]:
             reader = self._fetches.pop(fetch)
-            found.append((prediction_of if reader is self._predictions else refused, fetch.result()))
-        return found
+            batches.append((prediction_of if reader is self._predictions else refused, fetch.result()))
+        return batches
 
     async def stop(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         for fetch in self._fetches:
             fetch.cancel()
         await asyncio.gather(*self._fetches, return_exceptions=True)
@@ -154,7 +154,7 @@ class Answers:
 
 
 class Unread(NamedTuple):
-    """Answers that have arrived, and that nobody has parsed."""
+    """Answers that have arrived but are not parsed yet."""
 
     parts: Sequence[tuple[Parse, Sequence[Unparsed]]]
 
@@ -162,25 +162,25 @@ class Unread(NamedTuple):
         return any(batches for _, batches in self.parts)
 
     def to(self, sources: Collection[str]) -> list[Prediction | Refused]:
-        """Returns the answers to these requests; there may be others among them."""
+        """Return the answers to these requests, possibly among others."""
         sought = Sought("source", sources)
-        return [parse(one) for parse, batches in self.parts for batch in batches for one in batch.where(sought)]
+        return [parse(record) for parse, batches in self.parts for batch in batches for record in batch.where(sought)]
 
 
 def prediction_of(record: Any) -> Prediction:
-    """Returns the prediction in a record of the predictions topic."""
-    headers = dict(record.headers)  # runs for each answer, so only the headers needed are decoded
+    """Return the prediction in a record of the predictions topic."""
+    headers = dict(record.headers)  # a hot path: decode only the headers that are needed
     generation, operation, digest = _facts(*map(headers.get, ("generation", "operation", "model-digest")))
     return Prediction(_text(headers.get("source")), record.value or b"", generation, operation, digest)
 
 
-@lru_cache(maxsize=64)  # the same in most answers
+@lru_cache(maxsize=64)  # most answers have the same
 def _facts(generation: bytes | None, operation: bytes | None, digest: bytes | None) -> tuple[int, str, str]:
     return _number(_text(generation)), _text(operation), _text(digest)
 
 
 def refused(record: Any) -> Refused:
-    """Returns the refusal in the headers of a dead letter."""
+    """Return the refusal in the headers of a dead letter."""
     headers = header_texts(record)
     return Refused(
         source=headers.get("source", ""),
@@ -191,7 +191,7 @@ def refused(record: Any) -> Refused:
 
 
 def header_texts(record: Any) -> dict[str, str]:
-    """Returns the headers as text; of a repeated name the last one, which the worker has added."""
+    """Return the headers as text; of a repeated name the last value, which is the worker's."""
     return {name: value.decode(errors="replace") for name, value in record.headers if value is not None}
 
 
@@ -204,7 +204,7 @@ def _number(text: str | None) -> int:
 
 
 class Flow:
-    """Requests in flight: how many more may be sent, and their answers put back into the order of the requests."""
+    """Flow control of requests in flight; restores the order of the requests in their answers."""
 
     def __init__(self, window: int, per_second: float | None) -> None:
         self._window = window
@@ -217,7 +217,7 @@ class Flow:
 
     @property
     def waiting(self) -> int:
-        """The number of requests that have no answer yet."""
+        """The number of unanswered requests."""
         return len(self._numbers)
 
     @property
@@ -226,34 +226,34 @@ class Flow:
         return self._sent - self._taken >= self._window
 
     def room(self) -> int:
-        """Returns how many more requests may be sent now."""
+        """Return how many more requests may be sent now."""
         allowed = self._window - (self._sent - self._taken)
         if self._per_second is None:
-            # Half a window at a time: otherwise answers that arrive in threes would be followed by requests in threes.
+            # Half a window at a time: otherwise a few answers at a time would lead to a few requests at a time.
             return allowed if allowed * 2 >= self._window else 0
         due = int((time.monotonic() - self._began) * self._per_second) + 1 - self._sent
         return max(0, min(allowed, due))
 
     def pause_s(self) -> float:
-        """Returns how long to wait for answers before the next request is due, in seconds."""
+        """Return how long to wait for answers before the next request is due, seconds."""
         if self._per_second is None:
             return PAUSE_S
         return max(0.0, min(PAUSE_S, self._sent / self._per_second - (time.monotonic() - self._began)))
 
     def sent(self, places: Iterable[Place]) -> None:
-        """Records requests that were published, in their order."""
+        """Record published requests, in their order."""
         for place in places:
             self._numbers[str(place)] = self._sent
             self._sent += 1
 
     def answered(self, answer: Prediction | Refused) -> None:
-        """Records an answer; ignores answers to other publishers' requests."""
+        """Record an answer; ignore answers to other publishers' requests."""
         number = self._numbers.pop(answer.source, None)
         if number is not None:
             self._answers[number] = answer
 
     def take(self) -> list[Prediction | Refused]:
-        """Returns the answers that are next in the order of the requests, each once."""
+        """Return the answers that come next in the order of the requests, each once."""
         ready = []
         while self._taken in self._answers:
             ready.append(self._answers.pop(self._taken))

@@ -1,4 +1,4 @@
-"""The last commands of a deployment, each with the key that signed it: what `hotswap history` shows."""
+"""The last commands of a deployment, each with the key that signed it, for `hotswap history`."""
 
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -17,18 +17,18 @@ from hotswap.trust.keys import KEY_ID
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A command and its outcomes, who gave it, and where its generation took over."""
+    """A command with its outcomes, its author, and the offsets where its generation took over."""
 
     view: CommandView
     key: str
-    """Id of the key that the record names; empty: it is not signed."""
+    """Id of the key that the record names; empty if it is not signed."""
     author: str
-    """Name of that key in the trust file; empty: the signature is not valid, or cannot be verified here."""
+    """Name of that key in the trust file; empty if the signature is invalid, or cannot be verified here."""
     served_from: Mapping[int, int]
-    """Partition -> offset from which on its generation answered the requests; empty: it never served."""
+    """Partition -> first offset that its generation answered; empty if it never served."""
 
     def document(self) -> dict[str, Any]:
-        """Return it as a JSON document."""
+        """Return the command as a JSON document."""
         return self.view.document() | {
             "offset": self.view.entry.offset,
             "key": self.key,
@@ -40,7 +40,7 @@ class Signed:
 
 
 async def read_signed(settings: Settings, most: int) -> list[Signed]:
-    """Return the last commands, the newest first, at most so many.
+    """Return the last `most` commands, newest first.
 
     Raises:
         StartError: no broker answers, or a topic is missing.
@@ -58,12 +58,12 @@ async def read_signed(settings: Settings, most: int) -> list[Signed]:
 def signed_of(
     commands: Sequence[CommandView], guard: Guard, cut_overs: Mapping[int, Mapping[int, int]]
 ) -> list[Signed]:
-    """Return commands, the newest first, with who gave them: to verify a signature takes 0.3 ms."""
+    """Return commands with their authors, newest first; verifying a signature takes 0.3 ms."""
     return [
         Signed(
             view,
             *_author(guard, view.entry.record),
-            # A refused command may name the number of another one's generation.
+            # A refused command may name the generation of another one.
             {} if view.entry.verdict.outcome else cut_overs.get(view.entry.verdict.generation, {}),
         )
         for view in reversed(commands)

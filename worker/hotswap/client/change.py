@@ -1,4 +1,4 @@
-"""A change that a publisher requests of a fleet, and the local files it is made of."""
+"""A change that a publisher requests of a fleet, and its local files."""
 
 import hashlib
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -17,13 +17,13 @@ from hotswap.generation import MAX_PROTO_BYTES, Configuration, Model, Proto
 from hotswap.settings import Settings
 
 MAX_INLINE_PROTO_BYTES = 64 << 10
-"""A larger proto goes into the store: every worker replays the control topic at each start, and keeps its commands."""
+"""Limit above which a proto goes to the store: workers replay the control topic at each start and keep it in memory."""
 
 MAX_SAMPLES_BYTES = 256 << 10
 """Limit on all samples of a swap together, for the same reason."""
 
 MOST_SAMPLES = 200
-"""How many messages of a file a swap takes as samples."""
+"""Limit on the messages of a file that a swap takes as samples."""
 
 _LONGEST_S = ((1 << 32) - 1) // 1000  # a command carries its deadline as 32 bits of milliseconds
 
@@ -34,9 +34,9 @@ class Change:
 
     A path is a local file: a model is uploaded to the settings' store (a folder as a zip); a proto (.proto, or a
     descriptor set .desc or .binpb) goes inline, or to the store if it is larger than 64 KiB. The samples take at most
-    256 KiB. `kind` None: detected from the model's file. `name` None: the file's, without its ending. `base` None: the
-    newest generation that no worker failed to stage. `generation` None: the next free number. `deadline_s`: how long a
-    worker may take to stage it; None: the worker's setting.
+    256 KiB. `kind` None: detected from the model's file. `name` None: the file's, without its suffix. `base` None: the
+    newest generation that no worker failed to stage. `generation` None: the next free number. `deadline_s`: limit on a
+    worker's staging; None: the worker's setting.
     """
 
     model: Path | Model | None = None
@@ -52,19 +52,19 @@ class Change:
 
     @property
     def deadline_ms(self) -> int | None:
-        """The deadline as a command carries it. Raises UsageError if it is too long for that."""
+        """The deadline in milliseconds. Raises UsageError if it does not fit into a command."""
         if not self.deadline_s:
             return None
-        if not self.deadline_s <= _LONGEST_S:  # so that NaN is refused, too
+        if not self.deadline_s <= _LONGEST_S:  # refuses NaN, too
             raise UsageError(f"a deadline of {self.deadline_s:g} s is not possible: the longest is {_LONGEST_S} s")
         return int(self.deadline_s * 1000)
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """A command that the control log has accepted; `cut` is partition -> offset, empty for a cut at once.
+    """An accepted command of the control log; `cut` is partition -> offset, empty for a cut at once.
 
-    `incompatible` has the reasons for a cut after the backlog, if the protos decided it.
+    `incompatible` has the reasons for a cut after the backlog, if the protos caused it.
     """
 
     command_id: str
@@ -75,20 +75,20 @@ class Receipt:
 
 
 def as_samples(values: Iterable[bytes]) -> tuple[bytes, ...]:
-    """Return the first of these messages, as many as a command carries as samples."""
-    taken = list(islice(values, MOST_SAMPLES))
-    ends = accumulate(map(len, taken))
-    return tuple(value for value, end in zip(taken, ends, strict=True) if end <= MAX_SAMPLES_BYTES)
+    """Return as many of the first messages as a command may carry as samples."""
+    first = list(islice(values, MOST_SAMPLES))
+    ends = accumulate(map(len, first))
+    return tuple(value for value, end in zip(first, ends, strict=True) if end <= MAX_SAMPLES_BYTES)
 
 
 def read_proto(path: Path) -> Proto:
-    """Reads a proto from a local file: a .proto text, or a serialized FileDescriptorSet (.desc, .binpb).
+    """Read a proto from a local file: a .proto text, or a serialized FileDescriptorSet (.desc, .binpb).
 
-    A text that imports other files, by their paths from its own folder, becomes a descriptor set with all of them.
+    A text that imports other files, by paths relative to its folder, becomes a descriptor set with all of them.
 
     Raises:
         UsageError: the file cannot be read.
-        SwapError: PROTO_INVALID, if it is too large, or a file that it imports is missing or does not compile.
+        SwapError: PROTO_INVALID, if it is too large, or an imported file is missing or does not compile.
 
     """
     try:
@@ -107,7 +107,7 @@ def read_proto(path: Path) -> Proto:
 
 
 def compile_file(path: Path) -> Schema:
-    """Compiles the proto of a local file.
+    """Compile the proto of a local file.
 
     Raises:
         UsageError: the file cannot be read.
@@ -123,7 +123,7 @@ def compile_file(path: Path) -> Schema:
 
 @asynccontextmanager
 async def artifact_of(settings: Settings, path: Path, kind: str) -> AsyncIterator[Path]:
-    """Yields a local model as a worker would get it from the store: checked and unpacked."""
+    """Yield a local model as a worker would get it from the store: verified and unpacked."""
     with as_file(path) as file:
         model = _local_model(file, kind)
         store = Store(settings, stores=(model.uri,))

@@ -1,4 +1,4 @@
-"""The client for a pipeline or a trainer: publish requests and await their answers, swap a model and await the fleet.
+"""The client for a pipeline or a trainer: publish requests and await answers, swap a model and await the fleet.
 
     async with Client(Settings(deployment="churn")) as client:
         async for answer in client.predict(Outgoing(message.SerializeToString()) for message in messages):
@@ -83,7 +83,7 @@ class Client:
         self._has_topic = False
 
     async def __aenter__(self) -> Self:
-        """Connects.
+        """Connect.
 
         Raises:
             StartError: no broker answers.
@@ -102,7 +102,7 @@ class Client:
         await self._writer.stop()
 
     async def publish(self, requests: Iterable[Outgoing]) -> Sequence[Place]:
-        """Publishes requests, some thousands at a time, and returns the place of each one once all are acknowledged.
+        """Publish requests, some thousands at a time, and return the place of each one once all are acknowledged.
 
         Raises:
             StartError: the deployment's requests topic does not exist.
@@ -121,7 +121,7 @@ class Client:
         per_second: float | None = None,
         timeout_s: float = 60.0,
     ) -> AsyncGenerator[Prediction | Refused, None]:
-        """Publishes requests and yields their answers in the same order, with at most `window` of them in flight.
+        """Publish requests and yield their answers in the same order, with at most `window` of them in flight.
 
         Raises:
             NoAnswer: no answer arrived for `timeout_s`.
@@ -147,7 +147,7 @@ class Client:
                     yield answer
 
     async def swap(self, change: Change) -> Receipt:
-        """Publishes a swap and reads it back from the control log: the first command with a number wins.
+        """Publish a swap and read it back from the control log: the first command with a number wins.
 
         Raises:
             SwapError: the command was refused (STALE if another swap came first; the message names the next number),
@@ -191,11 +191,11 @@ class Client:
         return await self._command(command, why)
 
     async def rollback(self, to: int | None = None, *, cut: Cut = Cut.AUTO) -> Receipt:
-        """Publishes a new generation with the parts of `to`; None: those of the generation that served before.
+        """Publish a new generation with the parts of `to`; None: those of the generation that served before.
 
         Raises:
             SwapError: the command was refused (STALE, UNKNOWN_BASE).
-            UsageError: none is known to have served before: no partition has cut over to one.
+            UsageError: no earlier generation is known to have served: no partition has cut over to one.
 
         """
         history, fleet, scored = await self._read()
@@ -210,23 +210,23 @@ class Client:
         return await self._command(command, why)
 
     async def pause(self) -> Receipt:
-        """Pauses the deployment: no partition takes another batch until `resume`."""
+        """Pause the deployment: no partition takes another batch until `resume`."""
         return await self._command(PauseCommand(command_id=str(uuid.uuid4()), is_paused=True))
 
     async def resume(self) -> Receipt:
-        """Ends a pause."""
+        """End a pause."""
         return await self._command(PauseCommand(command_id=str(uuid.uuid4()), is_paused=False))
 
     async def skip(self, partition: int, offset: int) -> Receipt:
-        """Skips the damaged batch at this offset of the requests: each request of it is refused."""
+        """Skip the damaged batch at this offset of the requests: each of its requests is refused."""
         return await self._command(SkipCommand(command_id=str(uuid.uuid4()), partition=partition, offset=offset))
 
     async def trust(self, revoked: Sequence[str] = ()) -> Receipt:
-        """Requires from here on that commands are signed, and ends keys by their ids. There is no way back.
+        """Require signed commands from here on, and revoke keys by their ids. This cannot be undone.
 
         Raises:
             SwapError: the key that signs may not command this.
-            UsageError: no key signs, no trust file has it, or `revoked`, or a live worker lacks that file.
+            UsageError: no signing key is set, no trust file has it or `revoked`, or a live worker lacks that file.
             StartError: the control topic has its publishers' timestamps.
 
         """
@@ -234,16 +234,16 @@ class Client:
         return await self._command(TrustCommand(command_id=str(uuid.uuid4()), revoked=tuple(revoked)))
 
     async def outcomes(self, receipt: Receipt, *, timeout_s: float | None = None) -> AsyncGenerator[Told, None]:
-        """Yields each worker's reports on the command as they arrive, until all are final or time is up.
+        """Yield each worker's reports on the command as they arrive, until all are final or time is up.
 
         Raises:
             NoAnswer: no live worker has reported.
 
         """
         async with aclosing(follow(self._settings, receipt, timeout_s)) as steps:
-            async for told, _ in steps:
-                if told:
-                    yield told
+            async for outcome, _ in steps:
+                if outcome:
+                    yield outcome
 
     async def await_swap(
         self,
@@ -253,23 +253,23 @@ class Client:
         on_told: Callable[[Told], None] = lambda _: None,
         on_held_up: Callable[[str], None] = lambda _: None,
     ) -> FleetAnswer:
-        """Returns the fleet's answer to any command, once every live worker's outcome is final or time is up.
+        """Return the fleet's answer to any command, once every live worker's outcome is final or time is up.
 
         The fleet is every worker that has reported within `fleet.FRESH_S` and has not stopped. `timeout_s` None: the
-        swap's own deadline and a little more. `on_held_up` is told if requests before the cut hold it up (behind.py).
+        swap's own deadline and a little more. `on_held_up` is called if requests before the cut delay it (behind.py).
         That a generation serves counts once the committed offsets name it (confirming.py).
         Raises NoAnswer if there is no worker at all.
         """
         last = FleetAnswer({}, ())
         async with aclosing(follow(self._settings, receipt, timeout_s, on_held_up)) as steps:
-            async for told, answer in steps:
+            async for outcome, answer in steps:
                 last = answer
-                if told:
-                    on_told(told)
+                if outcome:
+                    on_told(outcome)
         return last
 
     async def status(self) -> overview.Overview:
-        """Returns what the deployment's workers serve, its lag, and the outcomes of the last commands."""
+        """Return the workers' generations, the lag, and the outcomes of the last commands."""
         return await overview.overview(self._settings)
 
     async def _command(self, command: Command, why: Iterable[str] = ()) -> Receipt:
@@ -283,7 +283,7 @@ class Client:
         return Receipt(command.command_id, number, getattr(command, "cut", {}), deadline_ms / 1000, tuple(why))
 
     async def _check_topic(self) -> None:
-        """Raises StartError if the requests topic does not exist: a command for such a name could not be taken back."""
+        """Raise StartError if the requests topic does not exist: a command for such a name could not be undone."""
         if not self._has_topic:
             async with Admin.connect(self._settings) as admin:
                 self._has_topic = await admin.partitions(self._settings.topics.requests) > 0
@@ -295,13 +295,13 @@ class Client:
         return history, fleet, generations(await read_offsets(settings))
 
     async def _upload(self, path: Path, kind: str | None) -> Model:
-        found = kind or find_kind(path)
+        kind = kind or find_kind(path)
         with as_file(path) as file:
             uri, sha256 = await self._store.upload(file)
-        return Model(uri, sha256, found, path.stem.encode(errors="replace").decode())
+        return Model(uri, sha256, kind, path.stem.encode(errors="replace").decode())
 
     async def _stored(self, proto: Proto) -> Proto:
-        """Returns the proto as a command carries it: inline if it is small, otherwise by its place in the store."""
+        """Return the proto as a command carries it: inline if it is small, otherwise by its place in the store."""
         is_small = proto.source is None or len(proto.source) <= MAX_INLINE_PROTO_BYTES
         return proto if is_small else await self._store.upload_proto(proto)
 
@@ -322,7 +322,7 @@ class Client:
 
 def _next_number(history: History, fleet: Fleet, scored: Collection[int]) -> int:
     # Above what the offsets and the workers name, too: a control topic that was emptied does not know which numbers
-    # were used. But anybody may report one: what lies far ahead, or where nothing could follow, does not count.
+    # were used. But anybody may report one: a number far ahead, or without room above it, does not count.
     newest = history.timeline.newest
     used = max({newest, *scored})
     if fleet.newest <= used + _FAR:

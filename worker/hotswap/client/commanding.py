@@ -1,4 +1,4 @@
-"""Writes a command to the control topic, signed if a key signs, and reads it back with the verdict on it."""
+"""Commands to the control topic: written, signed if there is a key, and read back with their verdicts."""
 
 import time
 from collections.abc import Sequence
@@ -22,11 +22,11 @@ from hotswap.trust.keys import Signer
 async def write_command(
     settings: Settings, writer: LogWriter, command: Command, signer: Signer | None, trust: Trust | None = None
 ) -> Verdict:
-    """Write a command, and return the verdict on it, which is the workers' own; `trust` as for `History.of`.
+    """Write a command and return its verdict, which is that of every worker; `trust` as for `History.of`.
 
     Raises:
-        SwapError: OUT_OF_RANGE, its number would leave too few above it; nothing is written.
-        TooOld: the log has a command that only a later version can read; nothing is written, unless one came meanwhile.
+        SwapError: OUT_OF_RANGE, its number would leave too few above it; nothing was written.
+        TooOld: the log has a command of a later version; nothing was written, unless that one came meanwhile.
         Doubt: it may have been written.
 
     """
@@ -38,28 +38,28 @@ async def write_command(
             history.receive(records)
         history.check()
         newest = history.timeline.newest
-        # Before writing: a log without a mark would accept such a number, and it would be the last one.
+        # Check before writing: a log without a mark would accept such a number, as its last one.
         if number and (why_not := out_of_reach(max(number, newest + 1), newest)):
             raise SwapError(SwapCode.OUT_OF_RANGE, why_not)
         value = encode_command(settings.deployment, replace(command, rules=RULES))
         headers = signer.headers(value, topic=topic, cluster=history.fold.guard.cluster) if signer else ()
         key = f"{settings.deployment}/{number}".encode()
         _, offset = await writer.append(topic, value, key=key, headers=headers, partition=0)
-        give_up = time.monotonic() + settings.call_timeout_s
+        deadline = time.monotonic() + settings.call_timeout_s
         while (verdict := history.verdict_at(offset)) is None:
             history.check()
-            if time.monotonic() > give_up:
+            if time.monotonic() > deadline:
                 raise Doubt("the command was written, but could not be read back in time: check `hotswap status`")
             history.receive(await reader.read(PAUSE_S))
     return verdict
 
 
 async def check_trust(settings: Settings, signer: Signer | None, revoked: Sequence[str]) -> None:
-    """Check that a Trust command can be verified and obeyed before it is written: it cannot be taken back.
+    """Check that a Trust command can be verified and obeyed; once written, it cannot be undone.
 
     Raises:
-        UsageError: no key signs, there is no trust file, it lacks one of these keys, or a live worker lacks the file.
-        StartError: the control topic has its publishers' timestamps.
+        UsageError: there is no signing key or trust file, the file lacks a key, or a live worker lacks the file.
+        StartError: the control topic keeps its publishers' timestamps.
 
     """
     settings = await settled(settings)
@@ -68,12 +68,12 @@ async def check_trust(settings: Settings, signer: Signer | None, revoked: Sequen
     trust = Trust.read(settings.trust)
     if unknown := [key for key in (signer.id, *revoked) if key not in trust.keys]:
         raise UsageError(f"the trust file has no key {unknown[0]}: it has {', '.join(trust.keys)}")
-    if not revoked:  # which may be urgent, and what workers report may be forged
+    if not revoked:  # a revocation may be urgent, and reports may be forged
         await _check_workers(settings, trust)
     control = settings.topics.control
     async with Admin.connect(settings) as admin:
-        told = await admin.topic_settings([control])
-    if fault := untimely(control, told[control]):
+        topic_settings = await admin.topic_settings([control])
+    if fault := untimely(control, topic_settings[control]):
         raise StartError(fault[0])
 
 
@@ -82,6 +82,6 @@ async def _check_workers(settings: Settings, trust: Trust) -> None:
     views = sorted(fleet.workers.items())
     if others := [name for name, view in views if view.is_live(now) and view.trust_sha256 != trust.sha256]:
         raise UsageError(
-            f"{', '.join(others)}: no trust file, or another one than {settings.trust}, so commands would be decided "
-            "differently there: restart these workers with it (HOTSWAP_TRUST), then require signatures"
+            f"{', '.join(others)}: no trust file, or another one than {settings.trust}, so they would decide "
+            "commands differently: restart these workers with it (HOTSWAP_TRUST), then require signatures"
         )

@@ -1,9 +1,9 @@
-"""Confirms that a generation serves where workers report it: whoever may write to the status topic may report that.
+"""Confirmation of SERVING reports by the committed offsets, since anyone with Write on the status topic can forge them.
 
 A worker reports SERVING once it has committed every partition with the generation, so the committed offsets must name
-it, or a later one. A partition that is paused or held commits nothing. That it is paused, the control log says. That it
-is held, only reports say: they count if they say nothing else for as long as a dead worker stays a member of the group,
-and come from one that still is.
+it, or a later one. A partition that is paused or held commits nothing. The control log has the pauses. Only reports
+know of a held partition: they count if a member of the group repeats them, without contradiction, for as long as a dead
+worker stays a member.
 """
 
 import time
@@ -25,7 +25,7 @@ _NAMED = 5
 
 
 class Confirmation:
-    """Decides whether the fleet's answer to a swap counts."""
+    """The check that the fleet's answer to a swap counts."""
 
     def __init__(self, settings: Settings, receipt: Receipt, offsets: Offsets) -> None:
         self._settings = settings
@@ -38,7 +38,7 @@ class Confirmation:
         self._last = ""
 
     def hear(self, view: WorkerView) -> None:
-        """Note what a worker reports of its partitions; reports that contradict each other say that none is held."""
+        """Record a worker's report on its partitions; a contradiction between reports means that none is held."""
         now = time.monotonic()
         for part in view.partitions:
             if part.held:
@@ -48,15 +48,15 @@ class Confirmation:
                 self._held.pop(part.partition, None)
 
     async def of(self, answer: FleetAnswer, fleet: Fleet, *, is_last: bool) -> FleetAnswer:
-        """Return the answer, with what is not confirmed of it; `is_last`: there is no time to ask again.
+        """Return the answer, marked if it is not confirmed; `is_last`: there is no time for another check.
 
-        Reports that are no swap's, and those that it failed, are returned as they are.
+        Answers to other commands than swaps, and those with a failure, are returned unchanged.
         """
-        are_good = bool(answer.told) and all(told.is_good for told in answer.told.values())
+        are_good = bool(answer.told) and all(report.is_good for report in answer.told.values())
         if not self._generation or not are_good or (answer.missing and not is_last):
             return answer
         if time.monotonic() - self._looked >= _AGAIN_S or is_last:
-            self._last = await self._doubt(answer, fleet)
+            self._last = await self._objection(answer, fleet)
             self._looked = time.monotonic()
         if self._offsets.denied:
             return replace(answer, unverified=self._offsets.denied)
@@ -64,19 +64,19 @@ class Confirmation:
             return await self._without_strangers(answer)
         return replace(answer, unconfirmed=self._last)
 
-    async def _doubt(self, answer: FleetAnswer, fleet: Fleet) -> str:
-        """Return why the reports do not count yet; empty: they do, or this user may not know."""
+    async def _objection(self, answer: FleetAnswer, fleet: Fleet) -> str:
+        """Return why the reports do not count yet; empty if they do, or if this user may not read the offsets."""
         try:
             committed = await self._offsets.read()
             if committed is None:
-                return f"{self._settings.topics.requests} may not be seen, so what is committed there is not known"
+                return f"this user may not see {self._settings.topics.requests}, so its committed offsets are unknown"
             behind = {n: at for n, at in committed.items() if at.generation < self._generation}
             return self._why(behind, answer, await self._excused(behind, answer, fleet)) if behind else ""
         except (Doubt, StartError) as doubt:
             return f"the committed offsets could not be read: {doubt}"
 
     async def _excused(self, behind: Collection[int], answer: FleetAnswer, fleet: Fleet) -> set[int]:
-        """Return the partitions that cannot commit the generation now: they are paused, or held."""
+        """Return the partitions that cannot commit the generation now because they are paused or held."""
         now, live = time.monotonic(), fleet.live(time.time())
         if now - self._began < self._session_s:
             return set()
@@ -93,7 +93,7 @@ class Confirmation:
 
     @property
     def _session_s(self) -> float:
-        """For how long a worker that is dead may be a member of the group."""
+        """How long a dead worker may stay a member of the group."""
         return max(self._settings.session_timeout_ms / 1000, 0.0)
 
     def _why(self, behind: Mapping[int, Committed], answer: FleetAnswer, excused: Collection[int]) -> str:
@@ -101,15 +101,16 @@ class Confirmation:
         if not left:
             return ""
         old = max(at.generation for at in left.values())
-        who = sorted(answer.told)
-        whose = ", ".join(who[:_NAMED]) + (f" and {len(who) - _NAMED} more" if len(who) > _NAMED else "")
-        named = f"name generation {old}" if old else "name none"
+        workers = sorted(answer.told)
+        more = len(workers) - _NAMED
+        names = ", ".join(workers[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+        committed = f"name generation {old}" if old else "name none"
         group, plural = self._settings.group_id, "s" * (len(left) > 1)
-        said = f"{whose} reported that it serves, but the committed offsets of group {group} {named}"
-        return f"{said} for partition{plural} {numbers(left)}"
+        claim = f"{names} reported that it serves, but the committed offsets of group {group} {committed}"
+        return f"{claim} for partition{plural} {numbers(left)}"
 
     async def _without_strangers(self, answer: FleetAnswer) -> FleetAnswer:
-        """Wait no longer for what is no member of the group: every partition is served without it."""
+        """Stop waiting for workers outside the group: every partition is served without them."""
         try:
             members = await self._offsets.members()
         except (Doubt, StartError):

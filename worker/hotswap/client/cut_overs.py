@@ -1,4 +1,4 @@
-"""Which generations have served: the cut-overs in the status topic, each committed with the first batch of one."""
+"""The generations that have served: cut-overs in the status topic, committed with the first batch of each."""
 
 from collections.abc import Mapping
 
@@ -11,12 +11,12 @@ _KEPT_BYTES = 64 << 20
 
 
 async def read_cut_overs(settings: Settings) -> Mapping[int, Mapping[int, int]]:
-    """Return generation -> partition -> the offset from which on the generation answered it.
+    """Return generation -> partition -> first offset that the generation answered.
 
-    The topic keeps each of them for ever, whereas SERVING gives way to RETIRED. A worker without a partition reports
-    SERVING, too; only a partition's own cut-over tells that a generation has answered, or would have.
+    The topic retains each cut-over for ever, whereas RETIRED replaces SERVING. A worker without a partition reports
+    SERVING, too; only a cut-over of a partition proves that a generation has answered, or would have.
     """
-    found: dict[int, dict[int, int]] = {}
+    cut_overs: dict[int, dict[int, int]] = {}
     kept: Kept[tuple[int, int]] = Kept(_KEPT_BYTES)
     async with overview.status_log(settings, read_committed=True) as reader:
         async for records in reader.to_end():
@@ -24,8 +24,8 @@ async def read_cut_overs(settings: Settings) -> Mapping[int, Mapping[int, int]]:
                 status = decode_status(record.value)
                 if status is None or status.cut_over.deployment != settings.deployment:
                     continue
-                done = status.cut_over
-                found.setdefault(done.generation, {})[done.partition] = done.first_offset
-                for generation, partition in kept.keep((done.generation, done.partition), status.ByteSize()):
-                    del found[generation][partition]
-    return {generation: offsets for generation, offsets in found.items() if offsets}
+                at = status.cut_over
+                cut_overs.setdefault(at.generation, {})[at.partition] = at.first_offset
+                for generation, partition in kept.keep((at.generation, at.partition), status.ByteSize()):
+                    del cut_overs[generation][partition]
+    return {generation: offsets for generation, offsets in cut_overs.items() if offsets}

@@ -1,4 +1,4 @@
-"""Deletes a deployment for good, as `client/deletion.py` decides."""
+"""The deletion of a deployment by a plan of `client/deletion.py`."""
 
 import time
 
@@ -12,7 +12,7 @@ from hotswap.settings import Settings
 
 
 async def read_plan(settings: Settings) -> DeletionPlan:
-    """Return what would be deleted now.
+    """Return the plan of a deletion now.
 
     Raises:
         StartError: no broker answers, or there is no status topic.
@@ -42,10 +42,10 @@ async def read_plan(settings: Settings) -> DeletionPlan:
 
 
 async def delete(settings: Settings, plan: DeletionPlan) -> None:
-    """Delete what a plan names, and forget the deployment. If it ends half-way, another one deletes the rest.
+    """Delete the group and topics of a plan, and forget the deployment; after a failure, another call deletes the rest.
 
     Raises:
-        UsageError: it is refused, or what would be deleted now is not what the plan names.
+        UsageError: it is refused, or the plan is out of date.
         Doubt: Kafka did not answer in time, or a worker has joined the group meanwhile.
         Denied: this user lacks a right.
 
@@ -56,7 +56,7 @@ async def delete(settings: Settings, plan: DeletionPlan) -> None:
     if now != plan:
         raise UsageError(f"what would be deleted of {settings.deployment} has changed meanwhile: look at it again")
     async with Remover.connect(settings) as admin:
-        # The group first: if a worker has joined it, Kafka refuses, and nothing is deleted.
+        # Delete the group first: if a worker has joined it, Kafka refuses, and nothing is deleted.
         if plan.group:
             await admin.delete_group(plan.group)
         if plan.topics:

@@ -1,4 +1,4 @@
-"""Decides, without I/O, what `hotswap delete` deletes of a deployment, and what stays."""
+"""The plan of `hotswap delete`, decided without I/O: the topics to delete, and those to keep."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,29 +9,29 @@ from hotswap.settings import Topics
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """A deployment as it is in Kafka, read at one time."""
+    """A snapshot of a deployment in Kafka."""
 
     deployment: str
     topics: Topics
     defaults: Topics
-    """What its topics are called by default."""
+    """The default names of its topics."""
     group: str
     existing: frozenset[str]
     """The topics of the deployment that exist."""
     groups: frozenset[str]
-    """The groups of the cluster, as far as this user may see them."""
+    """The groups of the cluster that this user may see."""
     workers: tuple[str, ...]
     """The workers that are live by their reports."""
     members: tuple[str, ...]
     """The client ids of the members of its group."""
     readers: tuple[str, ...]
-    """The groups with offsets on its requests, its own among them."""
+    """The groups with offsets on its requests, including its own."""
     unseen: str = ""
-    """Why other groups may have offsets there that cannot be seen; empty: all groups were."""
+    """Why some groups with offsets there may be invisible; empty if none can be."""
 
 
 class Stays(NamedTuple):
-    """Something that is not deleted, and why."""
+    """Something to keep, and the reason."""
 
     what: str
     why: str
@@ -39,22 +39,22 @@ class Stays(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DeletionPlan:
-    """What is deleted, if nothing refuses it; the deployment is forgotten afterwards."""
+    """The group and topics to delete, unless refused; the deployment is forgotten afterwards."""
 
     refusal: str
-    """Why nothing is deleted; empty: it may be."""
+    """Why nothing is deleted; empty if it is."""
     group: str
-    """The group, with its offsets; empty: there is none."""
+    """The group, with its offsets; empty if there is none."""
     topics: tuple[str, ...]
     stays: tuple[Stays, ...]
 
 
 def plan_of(facts: Facts) -> DeletionPlan:
-    """Return what to delete.
+    """Return the plan.
 
-    Topics of requests and answers go only under the deployment's default names, and if no other group has offsets on
-    the requests: a shadow answers the same requests, and a deployment that was moved goes on with the old one's topics.
-    The group goes in any case, since no one else commits to it.
+    Topics of requests and answers are deleted only under the deployment's default names, and if no other group has
+    offsets on the requests: a shadow answers the same requests, and a deployment that was moved keeps the old one's
+    topics. The group is always deleted, since no other deployment commits to it.
     """
     topics = facts.topics
     others = [group for group in facts.readers if group != facts.group]

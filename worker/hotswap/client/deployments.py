@@ -1,4 +1,4 @@
-"""Finds the deployments of a cluster: those that share a control topic, and those with one of their own."""
+"""The deployments of a cluster: those on a shared control topic, and those with their own one."""
 
 from collections.abc import Mapping
 from contextlib import aclosing
@@ -16,8 +16,8 @@ from hotswap.settings import OWN_CONTROL, Settings
 async def deployments(settings: Settings) -> list[str]:
     """Return the names of the deployments that had a command or a worker since they were last forgotten, sorted.
 
-    With a control topic in the settings, commands are looked for there only; else in the shared one, and in each that
-    is named as a deployment's own.
+    With a control topic in the settings, only its commands count; otherwise those of the shared one, and of each topic
+    named as a deployment's own.
     """
     named, forgotten = await _reported(settings)
     async with Admin.connect(settings) as admin:
@@ -50,30 +50,30 @@ async def _reported(settings: Settings) -> tuple[dict[str, int], dict[str, int]]
 async def _commanded(settings: Settings, topic: str, only: str) -> dict[str, int]:
     """Return when each deployment, or `only` one, was last commanded on a topic, milliseconds.
 
-    A topic whose name merely looks like that of a deployment's own, for its first records have no command for it, is
-    not read further. Neither is one that may not be read.
+    A topic that only looks like a deployment's own, since its first records have no command for it, is not read
+    further. A topic that this user may not read is skipped.
     """
-    found: dict[str, int] = {}
+    last: dict[str, int] = {}
     try:
         async with (
             control_log(settings.model_copy(update={"control_topic": topic}), None) as reader,
             aclosing(reader.to_end()) as chunks,
         ):
             async for records in chunks:
-                _take(records, found, only)
-                if only and records and not found:
+                _take(records, last, only)
+                if only and records and not last:
                     break
     except (Denied, StartError):
         if not only:
             raise
-    return found
+    return last
 
 
-def _take(records: list[LogRecord], found: dict[str, int], only: str) -> None:
+def _take(records: list[LogRecord], last: dict[str, int], only: str) -> None:
     for record in records:
         try:
             name = decode_command(record.value)[0]
         except SwapError:
             continue
         if only in ("", name):
-            found[name] = record.timestamp
+            last[name] = record.timestamp

@@ -1,4 +1,4 @@
-"""Examines a deployment: its cluster, its topics and their settings, its workers; for each finding, what to do."""
+"""The examination of a deployment: its cluster, topics, settings and workers, with advice for each finding."""
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -21,7 +21,7 @@ from hotswap.settings import Settings, unknown_variables
 from hotswap.swap import Swap
 
 KAFKA = "kafka"
-"""A fault about this ends the examination: Kafka, or a topic that is asked for, is out of reach."""
+"""A fault about this ends the examination: Kafka, or a requested topic, is out of reach."""
 
 _MOST_PLACES = 20
 _MOST_NUMBERS = 5
@@ -31,13 +31,13 @@ _IN_SYNC = 2
 _SHARES = Finding(
     Level.ADVICE,
     SHARED,
-    "deployments share this control topic: who may command one of them may command each, unless commands are signed",
-    "new deployments have one of their own; this one goes on where its history is (`hotswap move` would begin anew)",
+    "deployments share this control topic: users who may command one may command all, unless commands are signed",
+    "new deployments have their own; this one stays where its history is (`hotswap move` would begin anew)",
 )
 
 
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
-    """Yield what is found, in the order of what depends on what; nothing is changed."""
+    """Yield the findings, dependencies first; nothing is changed."""
     for finding in _variables():
         yield finding
     try:
@@ -51,13 +51,13 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
                 advice = f"grant it to the workers' user, if that is this one (`hotswap acls {settings.deployment}`)"
                 yield Finding(Level.WARNING, right.resource, what, advice)
             if not missing:
-                yield Finding(Level.OK, "acls", "this user may do all that a worker does")
+                yield Finding(Level.OK, "acls", "this user has all rights of a worker")
             faults = await admin.topic_faults()
             for fault in faults:
                 what, advice = what_to_do(fault)
                 yield Finding(Level.FAULT, "topics", what, advice)
             if not faults:
-                yield Finding(Level.OK, "topics", "all five are there, and fit each other")
+                yield Finding(Level.OK, "topics", "all five exist and fit each other")
             for finding in await _topics(settings, admin, brokers):
                 yield finding
             await admin.group(settings.group_id)
@@ -85,63 +85,63 @@ def _variables() -> Iterator[Finding]:
 
 async def _topics(settings: Settings, admin: Admin, brokers: int) -> list[Finding]:
     placed = await admin.placement(settings.topics)
-    told = await admin.topic_settings(placed)
-    each = [finding for name in placed for finding in _topic(settings, name, told[name], placed[name], brokers)]
+    configs = await admin.topic_settings(placed)
+    each = [finding for name in placed for finding in _topic(settings, name, configs[name], placed[name], brokers)]
     return each + [_SHARES] * (settings.topics.control == SHARED)
 
 
 def _topic(
-    settings: Settings, name: str, told: Mapping[str, str] | None, placed: Placement, brokers: int
+    settings: Settings, name: str, config: Mapping[str, str] | None, placed: Placement, brokers: int
 ) -> Iterator[Finding]:
-    """Yield what may lose records of a topic, or lets it grow for ever."""
-    findings = list(_copies(name, told, placed, brokers))
-    if told is None:
+    """Yield the settings of a topic that may lose records, or let it grow without bound."""
+    findings = list(_copies(name, config, placed, brokers))
+    if config is None:
         findings.append(
             Finding(
                 Level.WARNING, name, "its settings may not be read", "grant DescribeConfigs on the topic to this user"
             )
         )
     elif name == settings.topics.control:
-        findings += _control(name, told)
-    elif name in settings.topics[:3] and "compact" in told["cleanup.policy"]:
+        findings += _control(name, config)
+    elif name in settings.topics[:3] and "compact" in config["cleanup.policy"]:
         what = "is compacted: it keeps the last record of each key, read or not, and takes none without a key"
         findings.append(Finding(Level.WARNING, name, what, "set its cleanup.policy to delete"))
-    elif name == settings.topics.status and "compact" not in told["cleanup.policy"]:
+    elif name == settings.topics.status and "compact" not in config["cleanup.policy"]:
         advice = "set its cleanup.policy to compact"
         findings.append(Finding(Level.WARNING, name, "is not compacted: it grows, or forgets workers", advice))
     yield from findings or [Finding(Level.OK, name, f"{placed.partitions} partitions, {placed.copies} copies of each")]
 
 
-def _copies(name: str, told: Mapping[str, str] | None, placed: Placement, brokers: int) -> Iterator[Finding]:
+def _copies(name: str, config: Mapping[str, str] | None, placed: Placement, brokers: int) -> Iterator[Finding]:
     if placed.behind:
         yield Finding(
-            Level.WARNING, name, f"{placed.behind} partitions have copies that are behind", "look after the brokers"
+            Level.WARNING, name, f"{placed.behind} partitions have copies that are behind", "check the brokers"
         )
     if placed.copies < COPIES:
-        what = f"has {placed.copies} of {COPIES} copies: what is acknowledged can be lost with a broker"
+        what = f"has {placed.copies} of {COPIES} copies: acknowledged records can be lost with a broker"
         advice = f"add copies, with kafka-reassign-partitions.sh{'' if brokers >= COPIES else ', and brokers'}"
         yield Finding(Level.WARNING, name, what, advice)
-    elif told and int(told["min.insync.replicas"]) < _IN_SYNC:
+    elif config and int(config["min.insync.replicas"]) < _IN_SYNC:
         advice = f"set its min.insync.replicas to {_IN_SYNC}"
-        yield Finding(Level.WARNING, name, "acknowledges what is on one broker only", advice)
+        yield Finding(Level.WARNING, name, "acknowledges records that only one broker has", advice)
 
 
-def _control(name: str, told: Mapping[str, str]) -> Iterator[Finding]:
-    if "compact" in told["cleanup.policy"]:
+def _control(name: str, config: Mapping[str, str]) -> Iterator[Finding]:
+    if "compact" in config["cleanup.policy"]:
         advice = "set its cleanup.policy to delete: the first command with a number wins, and compaction keeps the last"
         yield Finding(Level.FAULT, name, "is compacted, which rewrites the history of commands", advice)
-    if (told["retention.ms"], told["retention.bytes"]) != ("-1", "-1"):
+    if (config["retention.ms"], config["retention.bytes"]) != ("-1", "-1"):
         advice = "set its retention.ms and retention.bytes to -1"
         yield Finding(Level.FAULT, name, "forgets commands: a worker that starts later lacks them", advice)
-    if told["message.timestamp.type"] != "LogAppendTime":
+    if config["message.timestamp.type"] != "LogAppendTime":
         advice = "set its message.timestamp.type to LogAppendTime"
         yield Finding(
-            Level.WARNING, name, "has its publishers' timestamps, so their clocks decide what has expired", advice
+            Level.WARNING, name, "has its publishers' timestamps, so their clocks decide about expiry", advice
         )
 
 
 async def _transactions(settings: Settings, placed: Mapping[str, Placement]) -> list[Finding]:
-    """Return which version of transactions is in use, and what hangs in the topics that exist."""
+    """Return the version of transactions in use, and the hanging ones in the topics that exist."""
     partitions = [(topic, number) for topic, place in placed.items() for number in range(place.partitions)]
     async with Brokers.connect(settings) as brokers:
         await brokers.watch()
@@ -149,13 +149,13 @@ async def _transactions(settings: Settings, placed: Mapping[str, Placement]) -> 
         try:
             seen = await look_for_open(settings, brokers, partitions)
         except Doubt as doubt:
-            why = f"whether any hangs is not known ({doubt})"
-            return [version, Finding(Level.WARNING, TRANSACTIONS, why, "look after the brokers, and look again")]
+            why = f"cannot be checked ({doubt})"
+            return [version, Finding(Level.WARNING, TRANSACTIONS, why, "check the brokers, and run doctor again")]
     return [version, *hanging.findings(settings, seen, int(time() * 1_000))]
 
 
 def _version(settings: Settings, version: int) -> Finding:
-    """Return which version of transactions the cluster has agreed upon."""
+    """Return a finding about the cluster's version of transactions."""
     if version > 1:
         return Finding(Level.OK, TRANSACTIONS, f"version {version}: a late copy of an ended transaction is refused")
     what = "version 1: a commit takes more steps, and a network that repeats a request can lose answers"
@@ -164,9 +164,9 @@ def _version(settings: Settings, version: int) -> Finding:
 
 
 def _signatures(view: Overview) -> Iterator[Finding]:
-    """Yield who may command, unless `findings_of` has more to say of that."""
+    """Yield whether commands must be signed, unless `findings_of` reports a fault of that."""
     if view.signed_since is None:
-        what = f"commands need none: whoever may write to {view.control} commands this deployment"
+        what = f"commands need none: each user with Write on {view.control} commands this deployment"
         advice = f"restrict that by ACLs, or see `hotswap keys require {view.deployment}`"
         yield Finding(Level.ADVICE, "signatures", what, advice)
     elif all(worker.trust_sha256 for worker in view.live):
@@ -175,7 +175,7 @@ def _signatures(view: Overview) -> Iterator[Finding]:
 
 
 def _stores(settings: Settings, swaps: Iterable[Swap]) -> Iterator[Finding]:
-    """Yield what a worker with these settings would not fetch, the newest first, with the generations that need it."""
+    """Yield the artifacts that these settings deny to a worker, newest first, with the generations that need them."""
     outside: dict[str, list[int]] = {}
     for swap in reversed(list(swaps)):
         for uri in filter(None, (swap.generation.model.uri, swap.generation.proto.uri)):
@@ -192,11 +192,11 @@ def _stores(settings: Settings, swaps: Iterable[Swap]) -> Iterator[Finding]:
     if (left := len(outside) - _MOST_PLACES) > 0:
         yield Finding(Level.WARNING, "stores", f"{left} more artifacts of older generations lie outside", "as above")
     if not outside:
-        yield Finding(Level.OK, "stores", "what the generations need lies in the stores allowed here")
+        yield Finding(Level.OK, "stores", "the generations' artifacts are in the allowed stores")
 
 
 async def _artifacts(settings: Settings, needed: Sequence[Needed]) -> list[Finding]:
-    """Return what is not in its store, though a worker or a rollback needs it; the oldest are not looked for."""
+    """Return the artifacts for a worker or a rollback that their stores lack; the oldest are not looked for."""
     looked = await look(settings, needed[:_MOST_PLACES])
     wrong = [
         Finding(Level.WARNING, "artifacts", what, advice) for what, advice in absences(settings.deployment, looked)
@@ -209,13 +209,13 @@ async def _artifacts(settings: Settings, needed: Sequence[Needed]) -> list[Findi
 
 
 def _fleet(view: Overview) -> Iterator[Finding]:
-    """Yield what `hotswap status` shows of it, too, and what each worker tells of its machine."""
+    """Yield the findings that `hotswap status` shows, too, and each worker's machine."""
     for finding in view.findings:
-        if finding.about == "topics":  # told of already
+        if finding.about == "topics":  # reported already
             continue
         advice = finding.advice or f"see `hotswap status {view.deployment}`"
         yield replace(finding, what=finding.what.splitlines()[0], advice=advice)
     for worker in view.live:
-        told = "; ".join(f"{name} {value}" for name, value in sorted(worker.machine.items()))
+        machine = "; ".join(f"{name} {value}" for name, value in sorted(worker.machine.items()))
         loaded = f"serves generation {worker.generation}" if worker.generation else "serves no generation yet"
-        yield Finding(Level.OK, worker.worker, f"{loaded}{'; ' if told else ''}{told}")
+        yield Finding(Level.OK, worker.worker, f"{loaded}{'; ' if machine else ''}{machine}")

@@ -1,6 +1,6 @@
-"""Finds the answer to one request by its place, long after it was given: a binary search over the header `source`.
+"""The search for an old answer by its request's place: a binary search over the header `source`.
 
-Answers are in the order of their requests, in the partition with the same number, so some twenty looks find one among
+Answers are in the order of their requests, in the partition with the same number, so some twenty reads find one among
 millions.
 """
 
@@ -20,18 +20,18 @@ _ID = re.compile(r"([0-9a-f]{32})-([0-9]{1,10})-([0-9]{1,19})", re.ASCII)
 
 
 class NotYet(HotswapError):
-    """Ask again later: the request has no answer yet, or there is no such request."""
+    """The request has no answer yet, or there is no such request: ask again later."""
 
 
 class Gone(HotswapError):
-    """Give up: the request was answered, and its answer has been removed since."""
+    """The request was answered, but its answer has been removed since: give up."""
 
 
 class PredictionId(NamedTuple):
     """The id of an answer, which only the caller of its request knows; its text is `token-partition-offset`.
 
-    The place can be guessed, the token (128 random bits) cannot. The answer itself has the token, in a header that is
-    copied from its request: so any gateway can verify an id, and none keeps it.
+    The place can be guessed, the token (128 random bits) cannot. The answer has the token in a header that is copied
+    from its request, so any gateway can verify an id without storing it.
     """
 
     token: str
@@ -44,17 +44,17 @@ class PredictionId(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """Return the id that a text is; None: it is none."""
-        found = _ID.fullmatch(text)
-        return cls(found[1], int(found[2]), int(found[3])) if found else None
+        """Return the id with this text; None: the text is not an id."""
+        match = _ID.fullmatch(text)
+        return cls(match[1], int(match[2]), int(match[3])) if match else None
 
     @staticmethod
     def masked(text: str) -> str:
-        """Return a text, such as a path, with the places of the ids in it, but not their tokens: for a log."""
+        """Return a text, such as a path, for a log: the ids in it keep their places and lose their tokens."""
         return _ID.sub(r"…-\2-\3", text)
 
     def is_of(self, record: LogRecord) -> bool:
-        """Return whether an answer has the token; how long this takes does not depend on the answer's own."""
+        """Return whether an answer has the token, in a time that does not depend on the answer's token."""
         tokens = [value or b"" for name, value in record.headers if name == ID_HEADER]
         return len(tokens) == 1 and secrets.compare_digest(tokens[0], self.token.encode())
 
@@ -88,7 +88,7 @@ async def find_answer(settings: Settings, partition: int, offset: int) -> Predic
 async def find_by_id(settings: Settings, wanted: PredictionId) -> Prediction | Refused | None:
     """Return the answer with this id; None: there is none, or it has another token.
 
-    Both topics are searched in either case, so that the time does not tell which.
+    Both topics are always searched, so that the time does not reveal which has it.
 
     Raises:
         Doubt: Kafka did not answer in time.
@@ -126,7 +126,7 @@ async def _find(settings: Settings, topic: str, place: Place) -> LogRecord | Non
 
 
 def _offset(record: LogRecord, place: Place) -> int | None:
-    """Return the offset of the request that a record answers; None: it is no answer to one of that partition."""
+    """Return the offset of the request that a record answers; None: it answers none of that partition."""
     source = dict(record.headers).get("source") or b""
     prefix, _, digits = source.rpartition(b"-")
     is_ours = prefix == f"{place.topic}-{place.partition}".encode() and digits.isdigit()

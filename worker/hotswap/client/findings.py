@@ -1,8 +1,8 @@
-"""What is not as it should be with a deployment, and how bad that is.
+"""The problems of a deployment, and their severity.
 
 This is the one list behind `hotswap status`, `doctor`, `top`, the console, and their exit codes; docs/using.md has it
 as a table. A fault needs an operator now: requests are not answered, or would not be, and that does not end by itself.
-A warning is what may become one. The alerts of ops/ say the same of what lasts.
+A warning may become one. The alerts of ops/ cover those that last.
 """
 
 import itertools
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hotswap.client.overview import Overview
 
 OLD_S: Final = 60.0
-"""A request that waits for longer is a fault, whatever it waits for; the alert HotswapLagOld says the same."""
+"""A request that waits for longer is a fault, for any reason; the alert HotswapLagOld has the same limit."""
 STUCK_S: Final = 10.0
 """A model that has had a batch for longer is a fault, though its deadline may allow that."""
 
@@ -36,9 +36,9 @@ _COMPRESS = (
 
 
 class Level(StrEnum):
-    """How bad a finding is: a FAULT keeps the deployment from its promises, a WARNING may do so one day.
+    """The severity of a finding: a FAULT breaks the deployment's promises, a WARNING may do so later.
 
-    An ADVICE is about what could be cheaper, or safer.
+    An ADVICE saves costs or adds safety.
     """
 
     OK = "ok"
@@ -49,7 +49,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was found; `advice` says what to do, and is empty if all is well."""
+    """A problem, or a check that passed; `advice` names the action, and is empty if all is well."""
 
     level: Level
     about: str
@@ -58,7 +58,7 @@ class Finding:
 
     @property
     def line(self) -> str:
-        """It in one line."""
+        """The finding in one line."""
         about = "" if self.about in _WHOLE else f"{self.about}: "
         return f"{about}{self.what}{f': {self.advice}' if self.advice else ''}"
 
@@ -72,12 +72,12 @@ def worst(findings: Iterable[Finding]) -> Level:
 
 
 def findings_of(view: "Overview") -> tuple[Finding, ...]:
-    """Return what is not as it should be with a deployment, the worst first."""
-    found = itertools.chain(
+    """Return the problems of a deployment, the worst first."""
+    findings = itertools.chain(
         _topics(view), _too_old(view), _unserved(view), _paused(view), _failed(view), _waiting(view), _names(view),
-        _blind(view), _deleted(view), _silent(view), _growing(view), _restarting(view), _told(view), _machines(view),
+        _blind(view), _deleted(view), _silent(view), _growing(view), _restarting(view), _notices(view), _machines(view),
     )  # fmt: skip
-    return tuple(sorted(found, key=lambda one: _WORST_FIRST.index(one.level)))
+    return tuple(sorted(findings, key=lambda one: _WORST_FIRST.index(one.level)))
 
 
 def _fault(what: str, advice: str = "") -> Finding:
@@ -95,9 +95,9 @@ def _topics(view: "Overview") -> Iterator[Finding]:
 
 
 def _too_old(view: "Overview") -> Iterator[Finding]:
-    """Yield who is too old for the control log."""
+    """Yield the workers that are too old for the control log, and this reader if it is."""
     if view.held:
-        yield _fault(f"what follows is not known to this reader: {view.held}")
+        yield _fault(f"this reader cannot follow the control log: {view.held}")
     holding: dict[str, list[str]] = {}
     for worker in view.live:
         holding.setdefault(worker.held, []).append(worker.worker)
@@ -107,7 +107,7 @@ def _too_old(view: "Overview") -> Iterator[Finding]:
 
 
 def _unserved(view: "Overview") -> Iterator[Finding]:
-    """Yield why nothing can score: no worker lives, or none has a generation."""
+    """Yield why nothing can score: no worker is live, or none has a generation."""
     waiting = sum(lag.requests for lag in view.lags)
     wait, start = f"{waiting} requests wait, and " * bool(waiting), f"`hotswap run {view.deployment}` starts one"
     if waiting and not view.newest:
@@ -115,13 +115,13 @@ def _unserved(view: "Overview") -> Iterator[Finding]:
         yield _fault(f"{wait}no generation has been accepted", publish)
         wait = ""
     if not view.live:
-        yield _fault(f"{wait}no worker lives", start)
+        yield _fault(f"{wait}no worker is live", start)
     elif view.newest and not any(worker.generation for worker in view.live):
         yield (_fault if waiting else _warning)(f"{wait}no live worker has loaded a generation")
 
 
 def _paused(view: "Overview") -> Iterator[Finding]:
-    """Yield that it is paused: as it was told to be, but nobody else than an operator ends that."""
+    """Yield a finding if the deployment is paused: only an operator ends that."""
     if not view.is_paused:
         return
     held = {part.partition for worker in view.live for part in worker.partitions if part.held}
@@ -134,36 +134,36 @@ def _paused(view: "Overview") -> Iterator[Finding]:
 
 
 def _failed(view: "Overview") -> Iterator[Finding]:
-    """Yield the generations that are needed, and that workers could not load and run without."""
+    """Yield the generations that workers need but cannot load."""
     lines: dict[str, list[str]] = {}
     for worker, failures in view.lacking.items():
-        for told in failures:
-            line = f"cannot load generation {told.generation}: {told.code} {told.message}"
+        for failure in failures:
+            line = f"cannot load generation {failure.generation}: {failure.code} {failure.message}"
             lines.setdefault(line, []).append(worker)
     for line, names in lines.items():
         yield _fault(f"{', '.join(names)} {line}")
 
 
 def _waiting(view: "Overview") -> Iterator[Finding]:
-    """Yield the partitions that are held, that nobody has, and whose oldest request is old."""
-    lost, told = _lost(view), set[int]()
+    """Yield the partitions that are held, that no live worker has, and whose oldest request is old."""
+    lost, reported = _lost(view), set[int]()
     if lost:
         yield _no_command(view, lost)
-        told |= {*lost}
+        reported |= {*lost}
     for worker in view.live:
         for finding, partitions in _held_by(view, worker, lost):
             yield finding
-            told |= partitions
-    told |= {part.partition for worker in view.live for part in worker.partitions if part.held and view.is_paused}
+            reported |= partitions
+    reported |= {part.partition for worker in view.live for part in worker.partitions if part.held and view.is_paused}
     if not any(worker.generation for worker in view.live):
         return
     owned = {part.partition for worker in view.live for part in worker.partitions}
-    if nobodys := [lag.partition for lag in view.lags if lag.requests and lag.partition not in owned | told]:
-        what = f"no live worker has {_named(nobodys)}, where {_requests(view, nobodys)} requests wait"
+    if unowned := [lag.partition for lag in view.lags if lag.requests and lag.partition not in owned | reported]:
+        what = f"no live worker has {_named(unowned)}, where {_requests(view, unowned)} requests wait"
         advice = "a worker takes them over when the session of the one before has ended, 45 s at most"
-        yield (_fault if _is_old(view, nobodys) else _warning)(what, advice)
-        told |= {*nobodys}
-    if old := [number for number, age in view.ages.items() if age > OLD_S and number not in told]:
+        yield (_fault if _is_old(view, unowned) else _warning)(what, advice)
+        reported |= {*unowned}
+    if old := [number for number, age in view.ages.items() if age > OLD_S and number not in reported]:
         oldest = duration(max(view.ages[number] for number in old))
         what = f"the oldest of {_requests(view, old)} requests that wait on {_named(sorted(old))} is {oldest} old"
         yield _fault(what, "add workers, up to one for each partition; if it began with a swap, roll back")
@@ -171,7 +171,7 @@ def _waiting(view: "Overview") -> Iterator[Finding]:
 
 def _lost(view: "Overview") -> list[int]:
     """Return the partitions that were last scored by a generation that the control topic does not have."""
-    # What no command can have created is no floor to the workers either (kafka/partition/position.py).
+    # Workers, too, ignore a floor that no command can have created (kafka/partition/position.py).
     return [lag.partition for lag in view.lags if view.newest < lag.generation <= highest(view.newest)]
 
 
@@ -188,7 +188,7 @@ def _no_command(view: "Overview", lost: list[int]) -> Finding:
 
 
 def _held_by(view: "Overview", worker: WorkerView, lost: list[int]) -> Iterator[tuple[Finding, set[int]]]:
-    """Yield the partitions that a worker holds for a reason of their own, with the reason."""
+    """Yield a finding for each reason of a worker to hold partitions, with those partitions."""
     floors = {lag.partition: lag.generation for lag in view.lags if lag.generation <= highest(view.newest)}
     held: dict[tuple[bool, str], list[int]] = {}
     for part in worker.partitions:
@@ -217,17 +217,17 @@ def _requests(view: "Overview", partitions: Iterable[int]) -> int:
 def _names(view: "Overview") -> Iterator[Finding]:
     for worker in view.live:
         if worker.trend.is_double(view.at):
-            what = f"two workers report as {worker.worker}: what one says of itself replaces what the other says"
-            yield _fault(what, "give each a HOTSWAP_WORKER_ID of its own")
+            what = f"two workers report as {worker.worker}: each one's reports replace the other's"
+            yield _fault(what, "give each its own HOTSWAP_WORKER_ID")
 
 
 def _blind(view: "Overview") -> Iterator[Finding]:
-    """Yield who obeys unsigned commands, where commands must be signed."""
+    """Yield the workers that obey unsigned commands although commands must be signed."""
     blind = [worker.worker for worker in view.live if not worker.trust_sha256]
     if view.signed_since is not None and blind:
         since = f"commands must be signed since offset {view.signed_since} of {view.control}"
         advice = "restart these workers with HOTSWAP_TRUST and HOTSWAP_REQUIRE_SIGNATURES: they obey unsigned commands"
-        yield Finding(Level.FAULT, "signatures", f"{since}, but {', '.join(blind)} cannot tell", advice)
+        yield Finding(Level.FAULT, "signatures", f"{since}, but {', '.join(blind)} cannot verify them", advice)
 
 
 def _deleted(view: "Overview") -> Iterator[Finding]:
@@ -241,7 +241,7 @@ def _deleted(view: "Overview") -> Iterator[Finding]:
 
 
 def _silent(view: "Overview") -> Iterator[Finding]:
-    """Yield the workers that have stopped reporting without a word."""
+    """Yield the workers whose reports ended without a stop."""
     for worker in view.workers:
         if not worker.is_stopped and not worker.is_live(view.at):
             ago = duration(max(view.at - min(worker.at, worker.heard_at), 0.0))
@@ -260,23 +260,23 @@ def _growing(view: "Overview") -> Iterator[Finding]:
 def _restarting(view: "Overview") -> Iterator[Finding]:
     for worker in view.live:
         if (count := worker.trend.restarts(worker.host_restarts)) >= _OFTEN:
-            what = f"{worker.worker} has had to start its model's host again {count} times in {duration(RESTARTS_S)}"
+            what = f"{worker.worker} has restarted its model's host {count} times in {duration(RESTARTS_S)}"
             advice = f"see `hotswap dead-letters {view.deployment} --since 10m`; if it began with a swap, roll back"
             yield _warning(what, advice)
 
 
-def _told(view: "Overview") -> Iterator[Finding]:
-    """Yield what workers, and this reader, warn of themselves."""
-    told: dict[str, list[str]] = {}
+def _notices(view: "Overview") -> Iterator[Finding]:
+    """Yield the warnings of the workers and of this reader."""
+    reporters: dict[str, list[str]] = {}
     if len(files := {worker.trust_sha256 for worker in view.live}) > 1:
         some = ", ".join(sorted(file[:12] or "none" for file in files))
-        told[f"they have different trust files, and may decide differently on commands: {some}"] = ["workers"]
+        reporters[f"they have different trust files, and may decide differently on commands: {some}"] = ["workers"]
     if view.unverified:
-        told[view.unverified] = ["this reader"]
+        reporters[view.unverified] = ["this reader"]
     for worker in view.live:
         for warning in worker.warnings:
-            told.setdefault(warning, []).append(worker.worker)
-    for warning, workers in told.items():
+            reporters.setdefault(warning, []).append(worker.worker)
+    for warning, workers in reporters.items():
         yield _warning(f"{', '.join(workers)}: {warning}")
 
 

@@ -1,4 +1,4 @@
-"""Folds the status topic: what each worker of a deployment serves, and the outcome of each command.
+"""Fold of the status topic: the last report of each worker, and the outcomes of each command.
 
 Workers write most of it outside transactions, so it is read with read_uncommitted; a `CutOverDone`, which only a
 read_committed reader may trust, is ignored. Nothing here does I/O: `client/client.py` feeds it the records.
@@ -21,7 +21,7 @@ FRESH_S = 9.0
 """A worker silent for longer counts as dead: three times `control.STATUS_S`, the interval of its reports."""
 
 _KEPT_BYTES = 64 << 20
-"""How much is kept of workers, and of outcomes, in bytes of their records: the topic may be flooded with new names."""
+"""Limit for workers, and for outcomes, in bytes of their records: the topic may be flooded with new names."""
 _OUTCOMES = {wire.Outcome.Value(f"OUTCOME_{outcome}"): outcome for outcome in Outcome}
 _FINAL = frozenset(Outcome) - {Outcome.STAGING, Outcome.READY}
 _WAS_READY = frozenset({Outcome.READY, Outcome.SERVING, Outcome.RETIRED})
@@ -40,11 +40,11 @@ class PartitionView:
     held: str
     is_damaged: bool = False
     deleted: tuple[int, int] = (0, 0)
-    """First offset of the requests that were deleted before they were read, and the one after; (0, 0): none."""
+    """First and end offset of the requests that were deleted before they were read; (0, 0): none."""
     model_s: float = 0.0
-    """How long the model has had the batch in hand, seconds, where that is long; else 0."""
+    """Seconds that the model has spent on the current batch, if that is long; else 0."""
     oldest_ms: int = 0
-    """Timestamp of the oldest request that is not answered, ms since the epoch; 0: there is none, or nobody knows."""
+    """Timestamp of the oldest unanswered request, ms since the epoch; 0: none, or unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,30 +62,30 @@ class WorkerView:
     is_paused: bool
     is_stopped: bool
     paths: Mapping[str, str]
-    """Operation of `generation` -> the path that its requests take to the model."""
+    """Operation of `generation` -> the path of its requests to the model."""
     warnings: tuple[str, ...] = ()
-    """What an operator should know, though no partition is held for it."""
+    """Problems for the operator that hold no partition."""
     machine: Mapping[str, str] = field(default_factory=dict)
-    """What it says of its machine: its Java, its cache's free space, its memory; its compression and transactions."""
+    """Its Java, its cache's free space, its memory, its compression and its version of transactions."""
     model_name: str = ""
     latency_p99_s: float = 0.0
-    """Within how many seconds of their timestamps 99 % of the last requests were answered; 0: none was."""
+    """99th percentile of the seconds from a request's timestamp to its answer; 0: no recent request."""
     host_restarts: int = 0
-    """How often it has started a model host again that had died or was too slow."""
+    """How often it has restarted a model host that had died or was too slow."""
     trust_sha256: str = ""
-    """SHA-256 of its trust file; empty: it has none."""
+    """SHA-256 of its trust file; empty: none."""
     held: str = ""
-    """Why it answers nothing, whatever it owns: it is too old for the control log. Empty: it is not."""
+    """Why it answers nothing: it is too old for the control log. Empty: it is not."""
 
     incarnation: str = ""
-    """Another one for each start; empty: a version that tells none."""
+    """The id of its last start; empty: its version reports none."""
     heard_at: float = float("inf")
-    """Not after this it can have reported: when the record was written, as far as is known, and when it was read."""
+    """Upper bound of the time of the report: the record's timestamp or the time of reading."""
     trend: Trend = field(default_factory=Trend)
-    """What its reports of the last minutes say together."""
+    """Its reports of the last minutes."""
 
     def is_live(self, now: float) -> bool:
-        """Whether it has reported within `FRESH_S`, and not that it stops."""
+        """Return whether it has reported within `FRESH_S`, and not that it stops."""
         return not self.is_stopped and now - min(self.at, self.heard_at) <= FRESH_S
 
 
@@ -102,23 +102,23 @@ class Told:
     at: float
     phase_seconds: Mapping[str, float]
     serving_at: float = 0.0
-    """Since when it served there, in seconds since the epoch; 0: it never did, or nobody knows any more."""
+    """When it began to serve there, in seconds since the epoch; 0: never, or no longer known."""
     reads: Mapping[str, Mapping[str, frozenset[str]]] = field(default_factory=dict)
-    """Operation -> the fields of its input that the generation reads, where a worker has told them.
+    """Operation -> the fields of its input that the generation reads, if a worker has reported them.
 
     For a category, with the values that it knows, if they are few; others are scored as missing or unknown.
     """
     fields: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """Operation -> the columns of the model that their fields are not called by, each with its field's path."""
+    """Operation -> column -> the path of its field, for columns that are named differently from their fields."""
 
     @property
     def is_final(self) -> bool:
-        """Whether this worker is done with the command (but for retiring the generation, one day)."""
+        """Whether this worker has finished the command (except for retiring the generation later)."""
         return self.outcome in _FINAL
 
     @property
     def is_good(self) -> bool:
-        """Whether the worker did what the command requested."""
+        """Whether the worker carried out the command."""
         return self.outcome in _GOOD
 
 
@@ -129,11 +129,11 @@ class FleetAnswer:
     told: Mapping[str, Told]
     missing: tuple[str, ...]
     unconfirmed: str = ""
-    """Why the workers' reports of a swap do not count yet: the committed offsets do not bear them out."""
+    """Why the workers' reports of a swap do not count yet: the committed offsets do not confirm them."""
     unverified: str = ""
-    """Why the reports are taken as they are: what would confirm them may not be read."""
+    """Why the reports count without confirmation: this user may not read the committed offsets."""
     strangers: tuple[str, ...] = ()
-    """Live by their reports, without an outcome, and no members of the group, which serves without them."""
+    """Workers without an outcome that report as live and are not members of the group."""
 
     @property
     def is_complete(self) -> bool:
@@ -142,8 +142,8 @@ class FleetAnswer:
 
     @property
     def is_good(self) -> bool:
-        """Whether every live worker did what the command requested."""
-        return self.is_complete and all(told.is_good for told in self.told.values())
+        """Whether every live worker carried out the command."""
+        return self.is_complete and all(outcome.is_good for outcome in self.told.values())
 
 
 @dataclass(slots=True)
@@ -155,12 +155,12 @@ class Fleet:
     told: dict[str, dict[str, Told]] = field(default_factory=dict)
     """Command -> worker -> its outcome."""
     _kept_workers: Kept[str] = field(default_factory=lambda: Kept(_KEPT_BYTES))
-    _kept_told: Kept[tuple[str, str]] = field(default_factory=lambda: Kept(_KEPT_BYTES))
+    _kept_outcomes: Kept[tuple[str, str]] = field(default_factory=lambda: Kept(_KEPT_BYTES))
 
     def receive(self, value: bytes | None, heard_at: float = float("inf")) -> Told | WorkerView | None:
-        """Folds the next record, which was there by `heard_at` (seconds since the epoch), and returns its content.
+        """Fold the next record, written by `heard_at` (seconds since the epoch), and return its content.
 
-        None: it is not about this deployment. The oldest goes where too much would be kept; who lives reports again.
+        None: it is about another deployment. Beyond the limit, the oldest is dropped; live workers report again.
         """
         status = decode_status(value)
         kind = status.WhichOneof("kind") if status else None
@@ -172,8 +172,8 @@ class Fleet:
             for worker in self._kept_workers.keep(view.worker, status.ByteSize()):
                 del self.workers[worker]
             return view
-        told = _told(status.swap) if kind == "swap" else None
-        return self._tell(told, status.ByteSize()) if told else None
+        outcome = _outcome(status.swap) if kind == "swap" else None
+        return self._add_outcome(outcome, status.ByteSize()) if outcome else None
 
     def _followed(self, view: WorkerView) -> WorkerView:
         before = self.workers.get(view.worker)
@@ -181,73 +181,73 @@ class Fleet:
         mark = Mark(min(view.at, view.heard_at), lag, view.host_restarts)
         return replace(view, trend=(before.trend if before else Trend()).then(mark, view.incarnation))
 
-    def _tell(self, told: Told, size: int) -> Told | None:
-        by_worker = self.told.setdefault(told.command_id, {})
-        before = by_worker.get(told.worker)
-        if told.outcome is Outcome.DUPLICATE and before and before.outcome is not Outcome.DUPLICATE:
-            # "The same command was already received; its outcome stands": the first answer is the one to keep.
+    def _add_outcome(self, new: Told, size: int) -> Told | None:
+        by_worker = self.told.setdefault(new.command_id, {})
+        before = by_worker.get(new.worker)
+        if new.outcome is Outcome.DUPLICATE and before and before.outcome is not Outcome.DUPLICATE:
+            # "The same command was already received; its outcome stands": keep the first answer.
             return None
-        if before and not told.phase_seconds:
-            told = replace(told, phase_seconds=before.phase_seconds)
+        if before and not new.phase_seconds:
+            new = replace(new, phase_seconds=before.phase_seconds)
         if before and before.serving_at:
-            told = replace(told, serving_at=before.serving_at)
-        by_worker[told.worker] = told
-        for command_id, worker in self._kept_told.keep((told.command_id, told.worker), size):
+            new = replace(new, serving_at=before.serving_at)
+        by_worker[new.worker] = new
+        for command_id, worker in self._kept_outcomes.keep((new.command_id, new.worker), size):
             del self.told[command_id][worker]
             if not self.told[command_id]:
                 del self.told[command_id]
-        return told
+        return new
 
     @property
     def newest(self) -> int:
         """The newest generation that a worker has accepted or scored with, even if the control topic was emptied."""
-        said = [(view.accepted, *(part.generation for part in view.partitions)) for view in self.workers.values()]
-        return max(map(max, said), default=0)
+        reported = [(view.accepted, *(part.generation for part in view.partitions)) for view in self.workers.values()]
+        return max(map(max, reported), default=0)
 
     def live(self, now: float) -> set[str]:
-        """Returns the names of the live workers."""
+        """Return the names of the live workers."""
         return {view.worker for view in self.workers.values() if view.is_live(now)}
 
     def answer(self, command_id: str, expected: Collection[str], now: float) -> FleetAnswer:
-        """Returns the outcomes of a command so far; `expected` are the workers that were live when it was sent.
+        """Return the outcomes of a command so far; `expected` are the workers that were live when it was sent.
 
         A worker that answered and left is still counted. One that left without an answer is not waited for, since
         others have its partitions now. One that joined later reads the command before it takes partitions, and counts
         once it reports on it.
         """
-        told = self.told.get(command_id, {})
-        final = {worker: said for worker, said in told.items() if said.is_final}
-        asked = (set(expected) | set(told)) & self.live(now)
-        return FleetAnswer(final, tuple(sorted(asked - set(final))))
+        outcomes = self.told.get(command_id, {})
+        final = {worker: outcome for worker, outcome in outcomes.items() if outcome.is_final}
+        fleet = (set(expected) | set(outcomes)) & self.live(now)
+        return FleetAnswer(final, tuple(sorted(fleet - set(final))))
 
     def failures(self, now: float) -> dict[str, tuple[Told, ...]]:
-        """Returns the newest generations that live workers could not stage and run without, newest first, by worker."""
+        """Return the newest generations that live workers could not stage and run without, newest first, by worker."""
         live = {view.worker: view.generation for view in self.workers.values() if view.is_live(now)}
         staged: dict[str, list[Told]] = {}
         for by_worker in self.told.values():
-            for worker, told in by_worker.items():
-                if told.generation > live.get(worker, MOST) and told.outcome in _STAGED:
-                    staged.setdefault(worker, []).append(told)
-        found: dict[str, tuple[Told, ...]] = {}
-        for worker, said in staged.items():
-            newest_first = sorted(said, key=lambda told: told.generation, reverse=True)
-            if failed := tuple(takewhile(lambda told: told.outcome is Outcome.FAILED, newest_first)):
-                found[worker] = failed
-        return found
+            for worker, outcome in by_worker.items():
+                if outcome.generation > live.get(worker, MOST) and outcome.outcome in _STAGED:
+                    staged.setdefault(worker, []).append(outcome)
+        failures: dict[str, tuple[Told, ...]] = {}
+        for worker, outcomes in staged.items():
+            newest_first = sorted(outcomes, key=lambda outcome: outcome.generation, reverse=True)
+            if failed := tuple(takewhile(lambda outcome: outcome.outcome is Outcome.FAILED, newest_first)):
+                failures[worker] = failed
+        return failures
 
     def has_failed(self, command_id: str) -> bool:
-        """Returns whether the generation of this command failed on some worker and became ready on none."""
-        outcomes = {told.outcome for told in self.told.get(command_id, {}).values()}
+        """Return whether the generation of this command failed on some worker and became ready on none."""
+        outcomes = {outcome.outcome for outcome in self.told.get(command_id, {}).values()}
         return Outcome.FAILED in outcomes and not outcomes & _WAS_READY
 
     def has_never_served(self, command_id: str) -> bool:
-        """Returns whether the generation of this command failed, and no worker has told that it served before."""
+        """Return whether the generation of this command failed, and no worker has reported that it served."""
         by_worker = self.told.get(command_id, {})
-        return self.has_failed(command_id) and not any(told.serving_at for told in by_worker.values())
+        return self.has_failed(command_id) and not any(outcome.serving_at for outcome in by_worker.values())
 
 
 def decode_status(value: bytes | None) -> wire.Status | None:
-    """Returns the message of a status record; None if it is not one (a deleted key, a foreign record)."""
+    """Return the message of a status record; None if it is not one (a deleted key, a foreign record)."""
     try:
         return wire.Status.FromString(value) if value else None
     except DecodeError:
@@ -255,14 +255,14 @@ def decode_status(value: bytes | None) -> wire.Status | None:
 
 
 def deployment_of(value: bytes | None) -> str:
-    """Returns the deployment that a status record is about; empty if it is not a status record."""
+    """Return the deployment that a status record is about; empty if it is not a status record."""
     status = decode_status(value)
     kind = status.WhichOneof("kind") if status else None
     return str(getattr(status, kind).deployment) if kind else ""
 
 
 def is_forgotten(value: bytes | None) -> bool:
-    """Returns whether a status record hides its deployment."""
+    """Return whether a status record hides its deployment."""
     status = decode_status(value)
     return status is not None and status.HasField("forgotten")
 
@@ -309,7 +309,7 @@ def _worker_view(message: wire.WorkerStatus) -> WorkerView:
     )
 
 
-def _told(message: wire.SwapStatus) -> Told | None:
+def _outcome(message: wire.SwapStatus) -> Told | None:
     outcome = _OUTCOMES.get(message.outcome)
     if outcome is None:  # from a later version of the contract
         return None

@@ -1,4 +1,4 @@
-"""Follows the fleet's answer to a command until it is final, confirmed, or late."""
+"""Following the fleet's answer to a command until it is final and confirmed, or late."""
 
 import contextlib
 import time
@@ -41,21 +41,21 @@ async def follow(
 
         def fold(records: Iterable[LogRecord]) -> Iterator[Told]:
             for record in records:
-                heard = fleet.receive(record.value, heard_at(record))
-                if isinstance(heard, WorkerView):
-                    confirmation.hear(heard)
-                elif heard and heard.command_id == receipt.command_id:
-                    yield heard
+                report = fleet.receive(record.value, heard_at(record))
+                if isinstance(report, WorkerView):
+                    confirmation.hear(report)
+                elif report and report.command_id == receipt.command_id:
+                    yield report
 
-        told = [said async for records in reader.to_end() for said in fold(records)]
+        outcomes = [outcome async for records in reader.to_end() for outcome in fold(records)]
         caught_up = time.monotonic()  # a topic that was flooded takes a while
         while True:
             expected = expected or fleet.live(time.time())
             reported = fleet.answer(receipt.command_id, expected, time.time())
             is_late = time.monotonic() > give_up
             answer = await confirmation.of(reported, fleet, is_last=is_late)
-            for said in told:
-                yield said, answer
+            for outcome in outcomes:
+                yield outcome, answer
             yield None, answer
             if why := behind.look(fleet, time.time()):
                 on_held_up(why)
@@ -64,20 +64,20 @@ async def follow(
                 raise NoAnswer(silence(settings, f"command accepted, but no report for {silent_s:.0f} s"))
             if answer.is_complete or is_late:
                 return
-            told = list(fold(await reader.read(_CONFIRMED_S if answer.unconfirmed else PAUSE_S)))
+            outcomes = list(fold(await reader.read(_CONFIRMED_S if answer.unconfirmed else PAUSE_S)))
 
 
 async def unanswered(settings: Settings, what: str) -> str:
-    """Return why requests have no answers, and what to do: the deployment is paused, or no worker answers."""
+    """Return why requests have no answers, with advice: the deployment is paused, or no worker answers."""
     name = settings.deployment
-    with contextlib.suppress(StartError, Doubt):  # the log may not be read by whoever only publishes
+    with contextlib.suppress(StartError, Doubt):  # a user who only publishes may not read the log
         if (await overview.read_history(settings)).timeline.is_paused:
-            return f"deployment {name!r} is paused ({what}): `hotswap resume {name}` has them answered"
+            return f"deployment {name!r} is paused ({what}): `hotswap resume {name}` ends that"
     return silence(settings, what)
 
 
 def silence(settings: Settings, what: str) -> str:
-    """Return what to say, and to advise, where no worker answers."""
+    """Return the message, with advice, if no worker answers."""
     name = settings.deployment
     return (
         f"no worker of deployment {name!r} answers ({what}): check `hotswap status {name}`, or start a worker with "

@@ -1,4 +1,4 @@
-"""Hides a deployment from overviews, as after a command for a misspelt name."""
+"""The removal of a deployment from overviews, such as one with a misspelt name."""
 
 import time
 
@@ -12,10 +12,10 @@ from hotswap.v1 import control_pb2 as wire
 
 
 async def forget(settings: Settings) -> None:
-    """Hide the deployment until a later command or report names it; its topics and its numbers are kept.
+    """Hide the deployment until a later command or report names it; its topics and numbers stay.
 
     Raises:
-        UsageError: a worker of it lives, or its group has offsets.
+        UsageError: a worker of it is live, or its group has offsets.
 
     """
     fleet = await read_fleet(settings)
@@ -30,11 +30,11 @@ async def forget(settings: Settings) -> None:
                 f"group {settings.group_id} has answered requests of {settings.topics.requests}: if it shall never go "
                 f"on there, `hotswap delete {settings.deployment}` deletes it first"
             )
-    said = wire.Status(forgotten=wire.DeploymentForgotten(deployment=settings.deployment))
+    record = wire.Status(forgotten=wire.DeploymentForgotten(deployment=settings.deployment))
     writer = LogWriter(settings)
     try:
         await writer.start()
         key = f"{settings.deployment}/forgotten".encode()
-        await writer.append(settings.topics.status, said.SerializeToString(), key=key, partition=0)
+        await writer.append(settings.topics.status, record.SerializeToString(), key=key, partition=0)
     finally:
         await writer.stop()

@@ -1,7 +1,7 @@
-"""Decides, without I/O, which open transactions hang, what to do about each, and which of them may be aborted.
+"""Hanging transactions: which ones hang, the advice for each, and which may be aborted; decided without I/O.
 
-A reader of committed records gets no further than the first open transaction of a partition. A coordinator aborts what
-is open for longer than its time-out; what it does not know of stays open until somebody ends it (KIP-664).
+A reader of committed records stops at the first open transaction of a partition. A coordinator aborts transactions that
+exceed their time-out; one that it does not know stays open until somebody ends it (KIP-664).
 """
 
 from collections.abc import Iterator
@@ -15,9 +15,9 @@ from hotswap.settings import Settings
 
 TRANSACTIONS: Final = "transactions"
 _USUAL_MS: Final = 60_000
-"""How long what no coordinator has open must have been silent: the default time-out of Kafka's own producer."""
+"""Least silence of a transaction that no coordinator has open: the default time-out of Kafka's own producer."""
 _GRACE_MS: Final = 15_000
-"""A coordinator looks for what has outlived its time-out every 10 s."""
+"""A coordinator looks for transactions past their time-out every 10 s."""
 _ENDING: Final = ("PrepareCommit", "PrepareAbort", "PrepareEpochFence")
 _REOPEN: Final = "restart the worker that has the partition: it ends it as its transaction ended"
 
@@ -27,33 +27,33 @@ class Hanging(NamedTuple):
 
     open: Open
     holder: Holder | None
-    """What a coordinator knows of its producer; None: none does."""
+    """Its producer, according to a coordinator; None: no coordinator knows it."""
     is_ours: bool
-    """Whether it is of a transactional id of the deployment."""
+    """Whether its transactional id is of the deployment."""
     since_ms: int
     refusal: str
     """Why it may not be aborted by an operator; empty: it may."""
 
 
 def prefix(settings: Settings) -> str:
-    """Return what each transactional id of a deployment begins with."""
+    """Return the prefix of a deployment's transactional ids."""
     return f"{settings.group_id}-{settings.topics.requests}-"
 
 
 def hanging(settings: Settings, seen: OpenTransactions, now_ms: int) -> list[Hanging]:
-    """Return what has been open for longer than its time-out."""
-    found = []
+    """Return the transactions that have been open for longer than their time-out."""
+    overdue = []
     for one in seen.open:
         holder = seen.holders.get(one.producer_id)
         if (since_ms := _overdue_since(one, holder, now_ms)) is not None:
             is_ours = holder is not None and holder.transactional_id.startswith(prefix(settings))
             refusal = _refusal(one, holder, seen.unseen, is_ours=is_ours)
-            found.append(Hanging(one, holder, is_ours, since_ms, refusal))
-    return found
+            overdue.append(Hanging(one, holder, is_ours, since_ms, refusal))
+    return overdue
 
 
 def _has(holder: Holder | None, one: Open) -> bool:
-    """Whether this is the transaction that a coordinator has open."""
+    """Return whether this is the transaction that a coordinator has open."""
     return holder is not None and holder.state == "Ongoing" and (one.topic, one.partition) in holder.partitions
 
 
@@ -66,14 +66,14 @@ def _overdue_since(one: Open, holder: Holder | None, now_ms: int) -> int | None:
 
 
 def _refusal(one: Open, holder: Holder | None, unseen: str, *, is_ours: bool) -> str:
-    """Return why it is not to be aborted; its owner may still commit it, or has done so."""
+    """Return why it must not be aborted: its owner may still commit it, or has done so. Empty: it may be."""
     if holder is None:
-        return f"whether a coordinator knows it cannot be seen: {unseen}" if unseen else ""
+        return f"not all coordinators could be checked: {unseen}" if unseen else ""
     name = holder.transactional_id
     if not is_ours:
-        return f"{name} is no transactional id of this deployment: whoever writes with it must end it"
+        return f"{name} is no transactional id of this deployment: its producer must end it"
     if holder.state in _ENDING:
-        return f"the coordinator of {name} is ending it ({holder.state}): look after the brokers"
+        return f"the coordinator of {name} is ending it ({holder.state}): check the brokers"
     if holder.state == "CompleteCommit":
         return f"the last transaction of {name} was committed, so an abort may lose answers: {_REOPEN}"
     if holder.state == "Ongoing" and not _has(holder, one):
@@ -82,23 +82,23 @@ def _refusal(one: Open, holder: Holder | None, unseen: str, *, is_ours: bool) ->
 
 
 def _ends_by_itself(one: Hanging) -> bool:
-    """Whether a coordinator may still end it, as far as can be seen."""
+    """Return whether a coordinator may still end it, as far as is known."""
     if one.holder is None:
         return bool(one.refusal)
     return _has(one.holder, one.open) or one.holder.state in _ENDING
 
 
 def described(one: Hanging) -> str:
-    """Return what is open, for how long, and who holds it, in one line."""
+    """Return the transaction, its age and its producer in one line."""
     at, holder = one.open, one.holder
     since = f"since {_time(one.since_ms)}, from offset {at.start} on"
-    who = f"producer {at.producer_id} (epoch {at.epoch})"
+    producer = f"producer {at.producer_id} (epoch {at.epoch})"
     if holder is None:
-        whose = "no coordinator knows it" if not one.refusal else "it is not seen which transactional id it has"
+        owner = "no coordinator knows it" if not one.refusal else "its transactional id is unknown"
     else:
         own = "an id of this deployment" if one.is_ours else "no id of this deployment"
-        whose = f"transactional id {holder.transactional_id}, {own}, {_state(one, holder)}"
-    return f"{at.topic}, partition {at.partition}: {who} has a transaction open {since}; {whose}"
+        owner = f"transactional id {holder.transactional_id}, {own}, {_state(one, holder)}"
+    return f"{at.topic}, partition {at.partition}: {producer} has a transaction open {since}; {owner}"
 
 
 def _state(one: Hanging, holder: Holder) -> str:
@@ -108,23 +108,25 @@ def _state(one: Hanging, holder: Holder) -> str:
 
 
 def _time(ms: int) -> str:
-    """Format a timestamp, which a producer may have set to what no calendar has."""
+    """Format a timestamp, which a producer may have set beyond the calendar."""
     try:
-        return datetime.fromtimestamp(ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if ms >= 0 else "nobody knows"
+        return (
+            datetime.fromtimestamp(ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if ms >= 0 else "an unknown time"
+        )
     except (ValueError, OverflowError, OSError):
         return f"{ms} ms"
 
 
 def findings(settings: Settings, seen: OpenTransactions, now_ms: int) -> Iterator[Finding]:
-    """Yield what `hotswap doctor` says of open transactions.
+    """Yield the findings of `hotswap doctor` on open transactions.
 
-    A fault does not end by itself; what a coordinator has, or somebody else holds, may.
+    A fault does not end by itself; a transaction that a coordinator or another owner has open may.
     """
     if seen.unread:
-        what = f"may be open on {', '.join(sorted(seen.unread))}: this user may not look"
+        what = f"may be open on {', '.join(sorted(seen.unread))}: this user may not read there"
         yield Finding(Level.WARNING, TRANSACTIONS, what, "grant Read on the topics to this user")
-    found = hanging(settings, seen, now_ms)
-    for one in found:
+    overdue = hanging(settings, seen, now_ms)
+    for one in overdue:
         at = one.open
         command = (
             f"`hotswap abort-transaction {settings.deployment} --topic {at.topic} --partition {at.partition} "
@@ -132,10 +134,10 @@ def findings(settings: Settings, seen: OpenTransactions, now_ms: int) -> Iterato
         )
         level = Level.WARNING if _ends_by_itself(one) else Level.FAULT
         yield Finding(level, TRANSACTIONS, described(one), one.refusal or _first(one) + command)
-    if not found and not seen.unread:
+    if not overdue and not seen.unread:
         yield Finding(Level.OK, TRANSACTIONS, "none has been open for longer than its time-out")
 
 
 def _first(one: Hanging) -> str:
-    """Return what to try before it is aborted: a worker knows how it ended."""
+    """Return the advice that precedes an abort: a worker knows how its own transaction ended."""
     return f"{_REOPEN}; if that does not help, " if one.is_ours else ""

@@ -40,7 +40,7 @@ class History:
 
     @classmethod
     def of(cls, settings: Settings, trust: Trust | None = None) -> Self:
-        """Returns one that has read nothing yet, and verifies by `trust`, or else by the file that the settings name.
+        """Return an empty history that verifies by `trust`, or else by the file that the settings name.
 
         Raises:
             UsageError: the trust file cannot be read, or is wrong.
@@ -59,7 +59,7 @@ class History:
         return self.fold.timeline
 
     def receive(self, records: Iterable[Any]) -> None:
-        """Folds records of the control topic; ignores those for other deployments, and those that are not commands."""
+        """Fold records of the control topic, except those that are no commands or for other deployments."""
         for record in records:
             try:
                 folded = self.fold.receive(record)
@@ -69,23 +69,23 @@ class History:
                 self.entries.append(Entry(record.offset, record.timestamp, *folded, record))
 
     def verdict_at(self, offset: int) -> Verdict | None:
-        """Returns the verdict on the command at this offset; None if it has not been read yet."""
+        """Return the verdict on the command at this offset; None if it has not been read yet."""
         return next((entry.verdict for entry in reversed(self.entries) if entry.offset == offset), None)
 
     def last_other(self) -> str:
-        """Returns the id of the last command that is no swap; empty: there is none."""
+        """Return the id of the last command that is no swap; empty: there is none."""
         others = (entry.command for entry in reversed(self.entries) if not isinstance(entry.command, SwapCommand))
         return next((command.command_id for command in others), "")
 
     def check(self) -> None:
-        """Raises TooOld if there are commands that only a later version can read: what serves is not known then."""
+        """Raise TooOld if only a later version can read some command: the serving generation is then unknown."""
         if self.timeline.held:
             raise TooOld(f"{self.deployment} cannot be used from here: {self.timeline.held}")
 
     def serving(self, fleet: Fleet, scored: Collection[int] = ()) -> Swap | None:
-        """Returns the newest accepted generation that has not failed: the one that serves, or is about to.
+        """Return the newest accepted generation that has not failed: the one that serves, or is about to.
 
-        Those that have `scored` a partition last, according to the committed offsets, have not, whatever is reported.
+        Those that have `scored` a partition last, according to the committed offsets, have not, even if reported so.
 
         Raises:
             TooOld: see `check`.
@@ -99,7 +99,7 @@ class History:
         return [swap for swap in swaps if swap.number in scored or not fleet.has_failed(swap.command_id)]
 
     def before(self, fleet: Fleet, scored: Collection[int] = (), served: Collection[int] = ()) -> Swap:
-        """Returns the generation to roll back to: the newest one that served before the serving one, and is intact.
+        """Return the generation to roll back to: the newest one that served before the serving one, and is intact.
 
         `served` are the generations that a partition has ever cut over to.
 

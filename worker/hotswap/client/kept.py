@@ -1,15 +1,15 @@
-"""Bounds what is kept of a topic that anybody may flood: the oldest goes first."""
+"""A bound for the records kept of a topic that anybody may flood: the oldest are dropped first."""
 
 from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 
-_RECORD_BYTES = 500  # what a record that is kept takes beside its own bytes
+_RECORD_BYTES = 500  # memory of a kept record beyond its own bytes
 
 
 class Kept(Generic[K]):
-    """The keys of what is kept, the oldest first, with the bytes of each."""
+    """The keys of the kept records, oldest first, with the bytes of each."""
 
     def __init__(self, most_bytes: int) -> None:
         self._most = most_bytes

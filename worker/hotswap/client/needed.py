@@ -1,4 +1,4 @@
-"""The artifacts that a deployment needs, and what it means that one of them is not there; decided without I/O."""
+"""The artifacts that a deployment needs, and the consequences of a missing one; decided without I/O."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Needed:
 
     @property
     def title(self) -> str:
-        """What to call it."""
+        """The artifact as text: its part and generations."""
         more = len(self.generations) - _MOST_NUMBERS
         numbers = ", ".join(map(str, self.generations[:_MOST_NUMBERS])) + (f" and {more} more" if more > 0 else "")
         return f"the {self.part} of generation {numbers}"
@@ -43,30 +43,30 @@ class ArtifactState(StrEnum):
     THERE = "there"
     MISSING = "missing"
     UNKNOWN = "unknown"
-    """The store did not tell."""
+    """The store did not answer."""
     DENIED = "denied"
-    """It lies outside of the stores that are allowed here, so nobody was asked."""
+    """It is outside the stores allowed here, so none was queried."""
 
 
 class Presence(NamedTuple):
-    """Whether an artifact is in its store; `why` says why it is not, or is not known to be."""
+    """The state of an artifact; `why` has the reason if it is missing or unknown."""
 
     state: ArtifactState
     why: str = ""
 
 
 class Absence(NamedTuple):
-    """What is wrong with an artifact, and what to do; no fault yet: workers go on with what they have loaded."""
+    """A problem with an artifact, and advice; no fault yet: workers keep serving the loaded generations."""
 
     what: str
     advice: str
 
 
 def needed_artifacts(swaps: Iterable[Swap], serving: Collection[int], failed: Collection[int]) -> list[Needed]:
-    """Return what is to be in a store: what serves first, then what a rollback could need, the newest first.
+    """Return the artifacts that stores must hold: of serving generations first, then for rollbacks, newest first.
 
     Each place once. `serving` are the generations that score partitions, or are about to; `failed` those that could
-    not be staged, and never served: nobody goes back to them.
+    not be staged, and never served: no rollback needs them.
     """
     generations: dict[tuple[str, str, str], list[int]] = {}
     for swap in sorted(swaps, key=lambda swap: -swap.number):
@@ -75,15 +75,15 @@ def needed_artifacts(swaps: Iterable[Swap], serving: Collection[int], failed: Co
         for part, artifact in (("model", swap.generation.model), ("proto", swap.generation.proto)):
             if artifact.uri:
                 generations.setdefault((artifact.uri, artifact.sha256.lower(), part), []).append(swap.number)
-    found = [
+    artifacts = [
         Needed(part, uri, sha256, tuple(numbers), serves=not set(serving).isdisjoint(numbers))
         for (uri, sha256, part), numbers in generations.items()
     ]
-    return sorted(found, key=lambda one: not one.serves)
+    return sorted(artifacts, key=lambda one: not one.serves)
 
 
 def absences(deployment: str, looked: Mapping[Needed, Presence]) -> Iterator[Absence]:
-    """Yield what is wrong with artifacts that were looked for; but not those that are denied, which settings decide."""
+    """Yield the missing and unknown artifacts; skip denied ones, which are up to the settings."""
     for one, (state, why) in looked.items():
         if state is ArtifactState.MISSING:
             for_whom = "a worker that starts cannot load it" if one.serves else "a rollback to it would fail"

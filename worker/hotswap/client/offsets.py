@@ -1,4 +1,4 @@
-"""What the workers have committed: who may only write to the status topic cannot write that, so it confirms reports."""
+"""The committed offsets of a deployment; they confirm reports, which need only Write on the status topic."""
 
 import logging
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class Offsets:
-    """Reads a deployment's committed offsets again and again; it connects when it is first asked."""
+    """A repeated reader of a deployment's committed offsets; connects at the first read."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -34,9 +34,9 @@ class Offsets:
         await self._stack.aclose()
 
     async def read(self) -> Mapping[int, Committed] | None:
-        """Return partition -> what is committed there, in one request for all; None: this user may not read them.
+        """Return partition -> committed offset, by one request; None if this user may not read them.
 
-        Then `denied` says why not, unless it is the requests topic that may not be seen: what writes there says that.
+        `denied` then has the reason, unless the requests topic itself is invisible: its publishers report that.
 
         Raises:
             StartError: no broker answers.
@@ -75,11 +75,11 @@ class Offsets:
 
 
 def generations(committed: Mapping[int, Committed] | None) -> frozenset[int]:
-    """Return the generations that have scored a partition last."""
+    """Return the generations that scored a partition last."""
     return frozenset(at.generation for at in (committed or {}).values() if at.generation)
 
 
 async def read_offsets(settings: Settings) -> Mapping[int, Committed] | None:
-    """Return what is committed as `Offsets.read` does, once."""
+    """Return the committed offsets, as `Offsets.read` does."""
     async with Offsets(settings) as offsets:
         return await offsets.read()

@@ -1,4 +1,4 @@
-"""An overview of a deployment from its topics and its group's committed offsets: what `hotswap status` shows."""
+"""An overview of a deployment from its topics and its group's committed offsets, for `hotswap status`."""
 
 import asyncio
 import time
@@ -23,7 +23,7 @@ from hotswap.trust.file import Trust
 
 _TURN_S = 1.0
 _FORGOTTEN_S = 3_600.0
-"""How long a worker that is gone is shown: the status topic keeps its last report for ever."""
+"""How long a dead worker stays listed (the status topic retains its last report)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ class Overview:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What is not as it should be, the worst first; see `findings.findings_of`."""
+        """The findings, worst first; see `findings.findings_of`."""
         return findings_of(self)
 
     @property
@@ -73,7 +73,7 @@ class Overview:
 
     @property
     def needed(self) -> list[Needed]:
-        """The artifacts that are to be in a store: what serves, or is about to, first, then what a rollback needs."""
+        """The artifacts that stores must hold: of serving or next generations first, then for rollbacks."""
         newest = (swap.number for swap in reversed(self.swaps) if swap.number not in self.never_served)
         serving = {next(newest, 0), *(lag.generation for lag in self.lags)}
         serving |= {worker.generation for worker in self.live}
@@ -81,7 +81,7 @@ class Overview:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What needs an operator now, a line each: the faults among the findings."""
+        """The findings that need an operator now (faults), one line each."""
         return tuple(one.line for one in self.findings if one.level is Level.FAULT)
 
     @property
@@ -97,18 +97,18 @@ class Overview:
         is no such generation, whatever failed is why.
         """
         needed = [number for worker in self.live for number in (worker.generation, *worker.loaded)]
-        # What no command can have created is no floor to the workers either (kafka/partition/position.py).
+        # Workers ignore floors that no command can have created, too (kafka/partition/position.py).
         needed += [lag.generation for lag in self.lags if lag.generation <= highest(self.newest)]
         upto = max(needed, default=0)
         return {
             worker: lacks
             for worker, failures in self.failures.items()
-            if (lacks := tuple(told for told in failures if told.generation <= upto or not upto))
+            if (lacks := tuple(failure for failure in failures if failure.generation <= upto or not upto))
         }
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What may need an operator one day, a line each."""
+        """The findings that may need an operator later, one line each."""
         return tuple(one.line for one in self.findings if one.level is Level.WARNING)
 
     @property
@@ -118,7 +118,7 @@ class Overview:
 
 
 async def overview(settings: Settings) -> Overview:
-    """Reads the topics and the committed offsets once.
+    """Read the topics and the committed offsets once.
 
     Raises:
         StartError: no broker answers, or a topic is missing.
@@ -135,16 +135,16 @@ async def overview(settings: Settings) -> Overview:
 
 
 def _unowned(fleet: Fleet, lags: Iterable[Lag]) -> list[Lag]:
-    """Return the partitions that no live worker tells of."""
+    """Return the partitions that no live worker reports."""
     now = time.time()
     owned = {part.partition for view in fleet.workers.values() if view.is_live(now) for part in view.partitions}
     return [lag for lag in lags if lag.partition not in owned]
 
 
 async def follow_overview(settings: Settings, seen: Seen | None = None) -> AsyncGenerator[Overview, None]:
-    """Yields the overview again and again, once a second, over connections that stay open.
+    """Yield the overview every second, reusing connections.
 
-    What is read meanwhile is added to `seen`, in which nothing is yet.
+    Records are added to `seen`, which must be empty at first.
 
     Raises:
         StartError: no broker answers, or a topic is missing.
@@ -197,7 +197,7 @@ def _view(seen: Seen, lags: tuple[Lag, ...], topic_faults: tuple[str, ...], unow
 
 
 def _ages(fleet: Fleet, lags: Iterable[Lag], now: float) -> dict[int, float]:
-    """Return the age of the oldest request of each partition, as the live workers told it."""
+    """Return the age of the oldest request of each partition, as reported by live workers."""
     behind = {lag.partition: lag.committed for lag in lags if lag.requests}
     ages = {}
     for view in fleet.workers.values():
@@ -211,9 +211,9 @@ def _ages(fleet: Fleet, lags: Iterable[Lag], now: float) -> dict[int, float]:
 
 @asynccontextmanager
 async def control_log(settings: Settings, history: History | None) -> AsyncIterator[LogReader]:
-    """Yields a read_committed reader of the control topic from its beginning, as the workers read it.
+    """Yield a read_committed reader of the control topic from its beginning, as the workers read it.
 
-    `history`, which is to receive what is read, is told of which topic and which cluster it is.
+    Sets the topic and the cluster in `history`, which is to receive the records.
     """
     settings = await settled(settings)
     async with _reading(LogReader(settings, settings.topics.control, read_committed=True)) as reader:
@@ -231,7 +231,7 @@ async def control_log(settings: Settings, history: History | None) -> AsyncItera
 
 @asynccontextmanager
 async def status_log(settings: Settings, *, read_committed: bool = False) -> AsyncIterator[LogReader]:
-    """Yields a reader of the status topic; by default read_uncommitted, so that reports wait for no transaction."""
+    """Yield a reader of the status topic; by default read_uncommitted, so that reports wait for no transaction."""
     async with _reading(LogReader(settings, settings.topics.status, read_committed=read_committed)) as reader:
         yield reader
 
@@ -246,7 +246,7 @@ async def _reading(reader: LogReader) -> AsyncIterator[LogReader]:
 
 
 async def read_history(settings: Settings, trust: Trust | None = None) -> History:
-    """Reads all of the deployment's commands from the control topic; `trust` as for `History.of`."""
+    """Read all commands of the deployment from the control topic; `trust` as for `History.of`."""
     history = History.of(settings, trust)
     async with control_log(settings, history) as reader:
         async for records in reader.to_end():
@@ -255,7 +255,7 @@ async def read_history(settings: Settings, trust: Trust | None = None) -> Histor
 
 
 async def read_fleet(settings: Settings) -> Fleet:
-    """Reads what the deployment's workers have reported up to now."""
+    """Read the reports of the deployment's workers so far."""
     fleet = Fleet(settings.deployment)
     async with status_log(settings) as reader:
         async for records in reader.to_end():

@@ -1,9 +1,9 @@
-"""The process in which protos are compiled (protos.py): what one of them costs, or breaks, stays in here.
+"""The process that compiles a proto (protos.py), and contains its cost and its crashes.
 
     python -m hotswap.client.protoc CPU_SECONDS MEMORY_BYTES text|set < source
     python -m hotswap.client.protoc CPU_SECONDS MEMORY_BYTES file PATH
 
-It prints a FileDescriptorSet that protobuf has loaded and made classes of, or a SwapError: `+` or `-`, and the bytes.
+It prints a FileDescriptorSet for which protobuf could create classes, or a SwapError: `+` or `-`, and the bytes.
 It inherits no environment, and bounds its own time and memory. Without a parent it ends by these bounds.
 """
 
@@ -20,14 +20,14 @@ OUT_OF_MEMORY: Final = 3
 
 def main() -> None:
     """Compile one proto."""
-    cpu_s, memory_bytes, *what = sys.argv[1:]
+    cpu_s, memory_bytes, *arguments = sys.argv[1:]
     bound_process(cpu_s=int(cpu_s), memory_bytes=int(memory_bytes))
     try:
-        sys.stdout.buffer.write(_compile(*what))
+        sys.stdout.buffer.write(_compile(*arguments))
         sys.stdout.buffer.flush()
     except MemoryError:
         os._exit(OUT_OF_MEMORY)
-    os._exit(0)  # pools of a large proto take their time to be taken apart
+    os._exit(0)  # freeing the pools of a large proto takes long
 
 
 def _compile(kind: str, path: str = "") -> bytes:

@@ -1,6 +1,6 @@
-"""Compiles protos that anybody may have written: each in a process of its own, which may crash, hang or swell alone.
+"""Compilation of untrusted protos, each in a separate process, which may crash, hang or run out of memory alone.
 
-What comes of it is kept by the source's digest, as descriptors: they are loaded anew each time, for a pool is mutable.
+The descriptors are cached by the source's digest, but loaded anew each time, since a pool is mutable.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ async def compile(source: bytes, is_descriptor_set: bool = False) -> Schema:  # 
 
 
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run in a thread what compiles: in one of a few, so that no proto takes those which others need."""
+    """Run a function that compiles in one of a few threads, so that protos do not exhaust the default pool."""
     return await asyncio.get_running_loop().run_in_executor(_threads(), lambda: function(*args, **kwargs))
 
 
@@ -69,7 +69,7 @@ def gather(path: Path) -> bytes:
 
 
 class _Kept:
-    """What compiling gave, by the digest of its kind and source; the oldest give way."""
+    """A cache of compiler outputs, by the digest of kind and source; evicts the least recently used."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -77,14 +77,14 @@ class _Kept:
         self._bytes = 0
 
     def get(self, digest: bytes) -> bytes | None:
-        """Return what it printed, if it is known still."""
+        """Return the cached output; None if there is none."""
         with self._lock:
             if digest in self._printed:
                 self._printed.move_to_end(digest)
             return self._printed.get(digest)
 
     def put(self, digest: bytes, printed: bytes) -> None:
-        """Keep what it printed."""
+        """Add an output."""
         with self._lock:
             self._bytes += len(printed) - len(self._printed.pop(digest, b""))
             self._printed[digest] = printed

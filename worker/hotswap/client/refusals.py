@@ -62,7 +62,7 @@ class _Span(NamedTuple):
 
 @dataclass(slots=True)
 class _Window:
-    """What a partition has from the offset `low` on, oldest first."""
+    """The dead letters of a partition from the offset `low` on, oldest first."""
 
     low: int
     records: deque[LogRecord] = field(default_factory=deque)
@@ -153,8 +153,8 @@ class _Pager:
         return Page(self._found, dict(self._at) if self._open else None)
 
     async def _windows(self, lows: Mapping[int, int], ends: Mapping[int, int]) -> dict[int, _Window]:
-        """Return what is between these offsets; if that is too much to hold, only the newest of it."""
-        found = {number: _Window(low) for number, low in lows.items()}
+        """Return the dead letters between these offsets; the newest ones if they do not all fit into memory."""
+        windows = {number: _Window(low) for number, low in lows.items()}
         held, give_up = 0, time.monotonic() + self._settings.call_timeout_s
         reader = LogReader(self._settings, self._settings.topics.dead_letters, read_committed=True)
         try:
@@ -164,15 +164,15 @@ class _Pager:
             while _is_before(await reader.positions(), ends):
                 for record in await reader.read(_READ_S):
                     if record.offset < ends.get(record.partition, 0):
-                        found[record.partition].add(record)
+                        windows[record.partition].add(record)
                         held += _size(record)
-                        while held > _HELD_BYTES and len((most := max(found.values(), key=_held)).records) > 1:
+                        while held > _HELD_BYTES and len((most := max(windows.values(), key=_held)).records) > 1:
                             held -= most.drop_oldest()
                 if time.monotonic() > give_up:
                     raise Doubt(f"reading dead letters: {reader.damaged or 'they did not arrive in time'}")
         finally:
             await reader.stop()
-        return found
+        return windows
 
     def _take(self, windows: Mapping[int, _Window]) -> bool:
         """Take the newest, as long as nothing newer can be below a window; return whether the page is full."""

@@ -1,4 +1,4 @@
-"""Scores with a model of one's own: a host beside the caller, without Kafka and without a worker."""
+"""Scoring with a local host, without Kafka and without a worker."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -25,23 +25,23 @@ async def own_host(
     on_unknown: Callable[[str, int], None] = lambda _column, _count: None,
     on_restart: Callable[[str], None] = lambda _why: None,
 ) -> AsyncIterator[tuple[ModelHost, Description]]:
-    """Yield a host with a local model, or one in a store, and what the model reads; `kind` None: as its file tells.
+    """Yield a host with a local or stored model, and its description; `kind` None: detected from the file.
 
     Raises:
-        SwapError: the model, the proto and the configuration do not fit each other, with what does not.
+        SwapError: the model, the proto and the configuration do not fit; the message has the difference.
 
     """
-    given = read_proto(proto) if isinstance(proto, Path) else proto
-    found = model.kind if isinstance(model, Model) else kind or find_kind(model)
-    having = _stored(settings, model) if isinstance(model, Model) else artifact_of(settings, model, found)
-    async with having as artifact:
+    contract = read_proto(proto) if isinstance(proto, Path) else proto
+    model_kind = model.kind if isinstance(model, Model) else kind or find_kind(model)
+    loading = _stored(settings, model) if isinstance(model, Model) else artifact_of(settings, model, model_kind)
+    async with loading as artifact:
         host = ModelHost(
             load=Load(
                 generation=0,
-                kind=found,
+                kind=model_kind,
                 model=artifact,
-                proto=given.source or b"",
-                is_descriptor_set=given.is_descriptor_set,
+                proto=contract.source or b"",
+                is_descriptor_set=contract.is_descriptor_set,
                 configuration=configuration,
                 samples=(),
                 heap_mb=settings.host_heap_mb,

@@ -1,4 +1,4 @@
-"""What is known of a deployment from its control log and its workers' reports; no I/O."""
+"""The state of a deployment by its control log and its workers' reports; no I/O."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -22,29 +22,31 @@ class CommandView:
 
     @property
     def title(self) -> str:
-        """What to call it."""
-        order = self.entry.command
-        if isinstance(order, LaterCommand):
-            return f"needs version {order.least_version}"
-        if isinstance(order, PauseCommand):
-            return "pause" if order.is_paused else "resume"
-        if isinstance(order, SkipCommand):
-            return f"skip {order.offset} of partition {order.partition}"
-        if isinstance(order, TrustCommand):
-            return f"trust: commands are signed{''.join(f', {key} is revoked' for key in order.revoked)}"
-        if isinstance(order, RollbackCommand):
-            return f"rollback to {order.to} as {order.generation}"
-        named = {"model": f"model {order.model.name}".strip() if order.model else "model"}
-        parts = ", ".join(named.get(part, part) for part in ("model", "proto", "configuration") if getattr(order, part))
-        return f"swap to {order.generation}: {parts or f'as {order.base}'}"
+        """The command in a few words."""
+        command = self.entry.command
+        if isinstance(command, LaterCommand):
+            return f"needs version {command.least_version}"
+        if isinstance(command, PauseCommand):
+            return "pause" if command.is_paused else "resume"
+        if isinstance(command, SkipCommand):
+            return f"skip {command.offset} of partition {command.partition}"
+        if isinstance(command, TrustCommand):
+            return f"trust: commands are signed{''.join(f', {key} is revoked' for key in command.revoked)}"
+        if isinstance(command, RollbackCommand):
+            return f"rollback to {command.to} as {command.generation}"
+        named = {"model": f"model {command.model.name}".strip() if command.model else "model"}
+        parts = ", ".join(
+            named.get(part, part) for part in ("model", "proto", "configuration") if getattr(command, part)
+        )
+        return f"swap to {command.generation}: {parts or f'as {command.base}'}"
 
     @property
     def served_at(self) -> float:
-        """When the first worker served it, in seconds since the epoch; 0: none did, or nobody knows any more."""
-        return min((told.serving_at for told in self.told.values() if told.serving_at), default=0.0)
+        """When the first worker served it, in seconds since the epoch; 0: none did, or no longer known."""
+        return min((outcome.serving_at for outcome in self.told.values() if outcome.serving_at), default=0.0)
 
     def document(self) -> dict[str, Any]:
-        """Return what it is, and the verdict on it, as a JSON document."""
+        """Return the command and its verdict as a JSON document."""
         entry, verdict = self.entry, self.entry.verdict
         return {
             "command_id": entry.command.command_id,
@@ -57,32 +59,32 @@ class CommandView:
         }
 
     def outcomes(self) -> dict[str, Any]:
-        """Return what each worker told of it, as a JSON document."""
+        """Return each worker's outcome as a JSON document."""
         return {
-            worker: {"outcome": told.outcome, "code": told.code, "message": told.message}
-            for worker, told in self.told.items()
+            worker: {"outcome": outcome.outcome, "code": outcome.code, "message": outcome.message}
+            for worker, outcome in self.told.items()
         }
 
 
 class Seen(NamedTuple):
-    """What is known of a deployment from its control log and its workers' reports; it goes on while they are read."""
+    """The folds of a deployment's control log and of its workers' reports, up to the last records read."""
 
     history: History
     fleet: Fleet
 
     @classmethod
     def nothing(cls, settings: Settings) -> Self:
-        """Return what is known before anything is read. Raises UsageError: the trust file is wrong."""
+        """Return the state before the first record. Raises UsageError if the trust file is wrong."""
         return cls(History.of(settings), Fleet(settings.deployment))
 
     def anew(self) -> Self:
-        """Return what is known before anything is read, under the trust file that is in use, or is to be."""
+        """Return the state before the first record, under the pending trust file or the one in use."""
         guard = self.history.fold.guard
         fold = Fold(guard.deployment, guard=guard.anew(guard.pending))
         return type(self)(History(fold), Fleet(guard.deployment))
 
     def receive(self, commands: list[LogRecord], reports: Iterable[LogRecord]) -> None:
-        """Add what has been read of the control topic and the status topic."""
+        """Fold records of the control topic and the status topic."""
         self.history.receive(commands)
         for report in reports:
             self.fleet.receive(report.value, heard_at(report))
@@ -93,5 +95,5 @@ class Seen(NamedTuple):
 
 
 def heard_at(report: LogRecord) -> float:
-    """Return by when a report was there, in seconds since the epoch: what it says of its time may lie ahead."""
+    """Return an upper bound of a report's time, in seconds since the epoch: its timestamp may lie in the future."""
     return min((report.timestamp or 0) / 1000, time.time())

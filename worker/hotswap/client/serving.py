@@ -1,4 +1,4 @@
-"""What a deployment serves, as its control log and its workers tell: the proto, compiled, and what the model reads."""
+"""The serving generation by control log and reports: its proto, compiled, and the fields that the model reads."""
 
 import asyncio
 import contextlib
@@ -42,21 +42,21 @@ def find_operation(schema: Schema, name: str | None, how: str = "with --operatio
 
 
 class Served(NamedTuple):
-    """The serving generation's proto, compiled, its digest, and what the model reads, as far as workers reported it."""
+    """The serving generation's proto, compiled, its digest, and the fields that the model reads, if reported."""
 
     schema: Schema
     proto_sha256: str
     reads: Mapping[str, Mapping[str, Collection[str]]]
     fields: Mapping[str, Mapping[str, str]] = MappingProxyType({})
-    """Operation -> the columns of the model that their fields are not called by, each with its field's path."""
+    """Operation -> column -> the path of its field, for columns that are named differently from their fields."""
     generation: Generation | None = None
-    """None: the proto was given, and no deployment was asked."""
+    """None: the caller named a proto instead of a deployment."""
     source: bytes = b""
     """The proto, as text or as a descriptor set."""
     unverified: str = ""
-    """Why what serves is known by the workers' reports alone; empty: the committed offsets confirm it."""
+    """Why only the workers' reports name this generation; empty: the committed offsets confirm it."""
     is_paused: bool = False
-    """Whether the deployment was paused when it was asked."""
+    """Whether the deployment was paused then."""
 
     def table(self, operation: Operation) -> TextOptions:
         """Return how the tables of an operation are read."""
@@ -65,17 +65,17 @@ class Served(NamedTuple):
 
     @property
     def proto_text(self) -> str | None:
-        """The text of the proto; None: it is a descriptor set, or was given."""
+        """The text of the proto; None: it is a descriptor set, or no deployment's."""
         is_text = self.generation is not None and not self.generation.proto.is_descriptor_set
         return self.source.decode(errors="replace") if is_text else None
 
 
 async def serving_schema(settings: Settings) -> Served:
-    """Return what serves, according to the control topic and the workers' reports.
+    """Return the serving generation, according to the control topic and the workers' reports.
 
     Raises:
         UsageError: no generation serves.
-        TooOld: only a later version can read what serves.
+        TooOld: only a later version can read the serving generation.
 
     """
     history, fleet = await overview.read_history(settings), await overview.read_fleet(settings)
@@ -91,14 +91,14 @@ async def serving_schema(settings: Settings) -> Served:
 
 
 async def follow_serving(settings: Settings, seen: Seen | None = None) -> AsyncIterator[Served | None]:
-    """Yield what serves (None: nothing does), and again whenever that or what workers report of it changes.
+    """Yield the serving generation (None: there is none), and again whenever it or its workers' reports change.
 
-    And again, too, when there is another command that is no swap, or workers tell of it.
+    And again when there is another command that is not a swap, or workers report on it.
 
-    What serves is the newest generation that the committed offsets name, since anybody who may write to the status
-    topic may report another one (see `_scoring` for the exceptions). Nothing does where only a later version can read
-    what does (`Timeline.held`). What is read meanwhile is added to `seen`, in which nothing is yet. It ends where the
-    log has to be folded anew under another trust file (`Seen.anew`).
+    The serving generation is the newest one that the committed offsets name, since anybody who may write to the status
+    topic may report another one (see `_scoring` for the exceptions); None if only a later version can read it
+    (`Timeline.held`). The records are added to `seen`, which must be empty. The generator ends when the log has to be
+    folded anew under another trust file (`Seen.anew`).
 
     Raises:
         StartError: no broker answers, or a topic is missing.
@@ -120,31 +120,31 @@ async def follow_serving(settings: Settings, seen: Seen | None = None) -> AsyncI
         known: object = _NOT_YET
         while history.fold.guard.pending is None:
             swap = _scoring(history, fleet, committed)
-            told = fleet.told.get(swap.command_id, {}) if swap else {}
-            before, facts = facts, swap and (swap.command_id, any(said.reads for said in told.values()))
+            outcomes = fleet.told.get(swap.command_id, {}) if swap else {}
+            before, facts = facts, swap and (swap.command_id, any(outcome.reads for outcome in outcomes.values()))
             if facts != before:
                 served = await _served(store, swap, fleet) if swap else None
             other = history.last_other()
-            now = facts, _outcomes(told), other, _outcomes(fleet.told.get(other, {}))
+            now = facts, _by_worker(outcomes), other, _by_worker(fleet.told.get(other, {}))
             if now != known:
                 known = now
                 yield served
             seen.receive(*await asyncio.gather(commands.read(_POLL_S), status.read(_POLL_S)))
-            # Only a swap that was accepted can change what they name; and what they name does not go back.
+            # Only an accepted swap can change the generations that they name, and those only increase.
             if history.timeline.newest and history.timeline.newest not in generations(committed):
-                with contextlib.suppress(Doubt, StartError):  # Kafka is away: what was committed before holds
+                with contextlib.suppress(Doubt, StartError):  # Kafka is out of reach: keep the last ones
                     committed = await offsets.read()
 
 
-def _outcomes(told: Mapping[str, Told]) -> Mapping[str, str]:
-    return {worker: said.outcome for worker, said in told.items()}
+def _by_worker(outcomes: Mapping[str, Told]) -> Mapping[str, str]:
+    return {worker: outcome.outcome for worker, outcome in outcomes.items()}
 
 
 def _scoring(history: History, fleet: Fleet, committed: Mapping[int, Committed] | None) -> Swap | None:
     """Return the newest generation that scores, according to the committed offsets.
 
-    Reports decide where the offsets name none, or may not be read, and of a newer one that is cut by offsets: what is
-    published from now on is that one's to answer, long before it has committed anything.
+    Reports decide if the offsets name none or may not be read, and about a newer one that is cut by offsets: it answers
+    all requests from its cut on, long before it has committed anything.
     """
     if history.timeline.held:
         return None
@@ -166,13 +166,13 @@ def _is_due(swap: Swap, committed: Mapping[int, Committed]) -> bool:
 
 
 def _has_served(fleet: Fleet, swap: Swap) -> bool:
-    return any(told.outcome in _SCORES for told in fleet.told.get(swap.command_id, {}).values())
+    return any(outcome.outcome in _SCORES for outcome in fleet.told.get(swap.command_id, {}).values())
 
 
 async def _served(store: Store, swap: Swap, fleet: Fleet) -> Served:
     generation = swap.generation
     source = await store.fetch_proto(generation.proto)
-    told = fleet.told.get(swap.command_id, {}).values()
-    reads, fields = next(((said.reads, said.fields) for said in told if said.reads), ({}, {}))
+    outcomes = fleet.told.get(swap.command_id, {}).values()
+    reads, fields = next(((outcome.reads, outcome.fields) for outcome in outcomes if outcome.reads), ({}, {}))
     schema = await protos.compile(source, generation.proto.is_descriptor_set)
     return Served(schema, generation.proto.sha256, reads, fields, generation, source)

@@ -1,4 +1,4 @@
-"""Looks for a deployment's artifacts in their stores, and puts back those that are missing."""
+"""The artifacts of a deployment in their stores: finding them, and restoring the missing ones."""
 
 import asyncio
 import contextlib
@@ -24,20 +24,20 @@ _LOOK_S: Final = 10.0
 
 
 class ArtifactOutcome(StrEnum):
-    """What became of a needed artifact: a State, or what `restore` found or did."""
+    """The outcome for a needed artifact: its `ArtifactState`, or the result of `restore`."""
 
     THERE = "there"
     RESTORED = "restored"
     MISSING = "missing"
     OCCUPIED = "occupied"
-    """Something else is at its place, which is not overwritten."""
+    """Another object is at its place, which is not overwritten."""
     UNKNOWN = "unknown"
     DENIED = "denied"
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """An artifact, and what became of it; `what` is where it came from, or why it is not there."""
+    """An artifact and its outcome; `what` is the source of the copy, or why it is not there."""
 
     needed: Needed
     outcome: ArtifactOutcome
@@ -50,7 +50,7 @@ class Restored:
 
 
 async def look(settings: Settings, needed: Sequence[Needed]) -> dict[Needed, Presence]:
-    """Ask for each artifact whether it is in its store, some at once, and fetch none.
+    """Look up artifacts in their stores, some at once, without fetching them.
 
     A store that does not answer within 10 s leaves it unknown.
     """
@@ -64,17 +64,17 @@ async def look(settings: Settings, needed: Sequence[Needed]) -> dict[Needed, Pre
 async def _ask(one: Needed, stores: Sequence[str]) -> Presence:
     # A daemon: a thread that hangs in a dead file system would otherwise keep this process from ending.
     loop, answer = asyncio.get_running_loop(), asyncio.Event()
-    found = [Presence(ArtifactState.UNKNOWN, f"{one.place} was not found within {_LOOK_S:g} s")]
+    result = [Presence(ArtifactState.UNKNOWN, f"{one.place} was not found within {_LOOK_S:g} s")]
 
     def ask() -> None:
-        found[0] = _presence(one, stores)
+        result[0] = _presence(one, stores)
         with contextlib.suppress(RuntimeError):  # nobody waits any more
             loop.call_soon_threadsafe(answer.set)
 
     threading.Thread(target=ask, daemon=True).start()
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(answer.wait(), _LOOK_S)
-    return found[0]
+    return result[0]
 
 
 def _presence(one: Needed, stores: Sequence[str]) -> Presence:
@@ -91,20 +91,20 @@ class Restorer:
     """Puts missing artifacts back from `files`, or else from this machine's cache; use it in a `with` block."""
 
     def __init__(self, settings: Settings, files: Iterable[Path]) -> None:
-        """Raises UsageError if a file cannot be read."""
+        """Raise UsageError if a file cannot be read."""
         self._stores = settings.stores
         self._root = settings.artifacts
         # Without locks, as on Windows, nothing is cached.
         self._cache = Cache(self._root, max_bytes=settings.cache_max_bytes) if IS_POSIX else None
         self._files = files
-        self._given: dict[str, tuple[Path, Path]] = {}
+        self._sources: dict[str, tuple[Path, Path]] = {}
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as undo:
             for path in self._files:
                 file = undo.enter_context(as_file(path))
-                self._given[_digest(file)] = path, file
+                self._sources[_digest(file)] = path, file
             self._stack = undo.pop_all()
         return self
 
@@ -112,14 +112,14 @@ class Restorer:
         self._stack.close()
 
     def unneeded(self, needed: Iterable[Needed]) -> Iterator[str]:
-        """Yield what to say of each given file that is none of the needed artifacts."""
+        """Yield a message for each of the files that is not a needed artifact."""
         wanted = {one.sha256 for one in needed}
-        for sha256, (path, _) in self._given.items():
+        for sha256, (path, _) in self._sources.items():
             if sha256 not in wanted:
-                yield f"{path} (SHA-256 {sha256}) is none of the artifacts that are needed"
+                yield f"{path} (SHA-256 {sha256}) is not one of the needed artifacts"
 
     def restore(self, looked: Mapping[Needed, Presence]) -> Iterator[Restored]:
-        """Put back what is missing, each artifact verified by its digest first; nothing is overwritten."""
+        """Restore missing artifacts, each verified by its digest first; nothing is overwritten."""
         for one, (state, why) in looked.items():
             try:
                 yield self._restore(one, state, why)
@@ -128,8 +128,8 @@ class Restorer:
 
     def _restore(self, one: Needed, state: ArtifactState, why: str) -> Restored:
         if state is ArtifactState.THERE:
-            if one.sha256 in self._given and (found := self._digest_of(one)) != one.sha256:
-                return _occupied(one, f"has the SHA-256 {found}, and not {one.sha256}")
+            if one.sha256 in self._sources and (digest := self._digest_of(one)) != one.sha256:
+                return _occupied(one, f"has the SHA-256 {digest}, and not {one.sha256}")
             return Restored(one, ArtifactOutcome.THERE)
         if state is not ArtifactState.MISSING:
             return Restored(one, ArtifactOutcome(state), why)
@@ -140,18 +140,18 @@ class Restorer:
                 if _sent_back(path, one, self._stores):
                     return Restored(one, ArtifactOutcome.RESTORED, name)
         return Restored(
-            one, ArtifactOutcome.MISSING, f"no file with its SHA-256, {one.sha256}, is given or in {self._root}"
+            one, ArtifactOutcome.MISSING, f"neither the files nor {self._root} have its SHA-256, {one.sha256}"
         )
 
     @contextlib.contextmanager
     def _copies(self, sha256: str) -> Iterator[Iterator[tuple[str, Path]]]:
-        """Yield where there may be a copy: what to call it, and its path; those of the cache are held meanwhile."""
+        """Yield possible copies, each with its name and path; those of the cache are held meanwhile."""
         with ExitStack() as held:
-            yield self._found(sha256, held)
+            yield self._candidates(sha256, held)
 
-    def _found(self, sha256: str, held: ExitStack) -> Iterator[tuple[str, Path]]:
-        if sha256 in self._given:
-            path, file = self._given[sha256]
+    def _candidates(self, sha256: str, held: ExitStack) -> Iterator[tuple[str, Path]]:
+        if sha256 in self._sources:
+            path, file = self._sources[sha256]
             yield str(path), file
         for name in ("file", "unpacked"):
             if self._cache and (content := self._cache.get(f"{sha256}.{name}")):
@@ -167,7 +167,7 @@ class Restorer:
 
 
 def _sent_back(path: Path, one: Needed, stores: Sequence[str]) -> bool:
-    """Write a file to an artifact's place if it has its digest. Raises SwapError."""
+    """Write a file to an artifact's place if it has its digest, and return whether it has. Raises SwapError."""
     try:
         with path.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != one.sha256:
@@ -180,7 +180,7 @@ def _sent_back(path: Path, one: Needed, stores: Sequence[str]) -> bool:
 
 
 def _occupied(one: Needed, why: str) -> Restored:
-    return Restored(one, ArtifactOutcome.OCCUPIED, f"what is at its place {why}: move that away, and restore again")
+    return Restored(one, ArtifactOutcome.OCCUPIED, f"the object at its place {why}: move it away, and restore again")
 
 
 def _digest(path: Path) -> str:

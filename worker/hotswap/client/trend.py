@@ -1,4 +1,4 @@
-"""What a worker's reports of the last minutes say together: how its lag grows, its hosts' restarts, a shared name."""
+"""Trends in a worker's reports of the last minutes: growth of the lag, restarts of hosts, a shared name."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -6,14 +6,14 @@ from typing import NamedTuple
 RESTARTS_S = 600.0
 """How far back restarts of hosts are counted, as the alert HotswapHostRestarting does."""
 GROWTH_S = 60.0
-"""Over how long the lag is compared."""
+"""The time span over which the lag is compared."""
 
 _EVERY_S = 20.0
 _DOUBLE_S = 30.0
 
 
 class Mark(NamedTuple):
-    """What a report said at a time, seconds since the epoch."""
+    """The figures of a report; `at` in seconds since the epoch."""
 
     at: float
     lag: int
@@ -31,7 +31,7 @@ class Trend:
     _doubled_at: float = float("-inf")
 
     def then(self, mark: Mark, incarnation: str) -> "Trend":
-        """Return it with a further report."""
+        """Return the trend with a further report."""
         if incarnation != self.incarnation:
             is_back = bool(incarnation) and incarnation == self._other
             doubled_at = mark.at if is_back else self._doubled_at
@@ -45,9 +45,9 @@ class Trend:
         return now - self._doubled_at <= _DOUBLE_S
 
     def restarts(self, restarts: int) -> int:
-        """Return how many of so many restarts were within `RESTARTS_S`, as far as is known."""
+        """Return how many of these restarts are known to be within `RESTARTS_S`."""
         return restarts - self.marks[0].restarts if self.marks else 0
 
     def lag_before(self, now: float) -> int | None:
-        """Return the lag of `GROWTH_S` ago; None: it is not known."""
+        """Return the lag of `GROWTH_S` ago; None if unknown."""
         return next((mark.lag for mark in reversed(self.marks) if now - mark.at >= GROWTH_S), None)

@@ -183,7 +183,7 @@ class Watch:
             except HotswapError as error:
                 attempt += 1
                 watched.fault = str(error)
-                log.warning("console.does_not_follow", extra={"deployment": watched.name, "why": str(error)})
+                log.warning("console.watch_failed", extra={"deployment": watched.name, "why": str(error)})
                 await self._notify()
                 await asyncio.sleep(pause_before(attempt, first=1.0, most=_PAUSE_S))
 

@@ -60,7 +60,7 @@ class Deployment:
         self._changed = asyncio.Condition()
         self._following: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
-        self._renewing = Renewing(settings, lambda: self.seen.history.fold, "gateway.folds_anew")
+        self._renewing = Renewing(settings, lambda: self.seen.history.fold, "gateway.refolding")
 
     async def start(self) -> None:
         """Connect, and read the serving generation.
@@ -112,7 +112,7 @@ class Deployment:
                     attempt = 0
             except HotswapError as error:
                 attempt += 1
-                log.warning("gateway.does_not_follow", extra={"deployment": self.name, "why": str(error)})
+                log.warning("gateway.watch_failed", extra={"deployment": self.name, "why": str(error)})
                 await asyncio.sleep(pause_before(attempt, first=1.0, most=30.0))
             seen = self.seen.anew()
             following = follow_serving(self.settings, seen)

@@ -201,7 +201,7 @@ def _load_model(order: Order) -> LoadedModel:
     try:
         model: LoadedModel = runtime_of(order.ground.kind).load(Path(order.model), order.configuration)
     except SwapError as error:
-        if error.code is SwapCode.MODEL_INVALID and (what := explain(Path(order.model))):
+        if error.code is SwapCode.MODEL_INVALID and (what := explain(Path(order.model), order.ground.kind)):
             raise SwapError(error.code, f"the model {what} ({error.message})") from error
         raise
     return model

@@ -271,7 +271,7 @@ class ModelHost:
                 return await self._load_into(standby, order)
             except _Failed as error:
                 # The standby or the model may be at fault: retry the model in a fresh host.
-                log.warning("spare.failed", extra={"generation": self._load.generation, "why": error.message})
+                log.warning("standby.failed", extra={"generation": self._load.generation, "why": error.message})
         self.doing = StartStep.STARTING
         try:
             process = await HostProcess.start(self._child, behind_s=BEHIND_SECONDS if is_low_priority else 0.0)

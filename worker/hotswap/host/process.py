@@ -292,7 +292,7 @@ class HostProcess:
         if HostProcess.shut.get(shut.kind) != shut:
             HostProcess.shut[shut.kind] = shut
             level = logging.WARNING if shut.missing else logging.INFO
-            log.log(level, "host.shut_in", extra={"kind": shut.kind, "holds": shut.holds, "missing": shut.missing})
+            log.log(level, "host.sandboxed", extra={"kind": shut.kind, "active": shut.holds, "missing": shut.missing})
 
     def _read_printed(self) -> None:
         if self._printed is None:

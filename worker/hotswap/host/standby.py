@@ -87,10 +87,10 @@ class Standbys:
             try:
                 ground, process = await self._prepare(kind, prewarm_on)
             except (SwapError, HostGone, FrameError, TimeoutError) as error:
-                log.warning("spare.failed", extra={"kind": kind, "why": str(error)})
+                log.warning("standby.failed", extra={"kind": kind, "why": str(error)})
             else:
                 self._ready[kind] = ground, process
-                log.info("spare.ready", extra={"kind": kind, "pid": process.pid})
+                log.info("standby.ready", extra={"kind": kind, "pid": process.pid})
                 await self._watch(kind, process)
 
     async def _prepare(self, kind: str, prewarm_on: Load | None) -> tuple[Ground, HostProcess]:
@@ -118,4 +118,4 @@ class Standbys:
             why = str(error)
         del self._ready[kind]
         process.dispose()
-        log.warning("spare.died", extra={"kind": kind, "why": why})
+        log.warning("standby.died", extra={"kind": kind, "why": why})

@@ -76,7 +76,7 @@ def read_log_level() -> None:
     try:
         level = Settings(**unchanged).log_level
     except (ValidationError, UsageError) as error:
-        log.warning("settings.kept", extra={"why": str(error)})
+        log.warning("settings.reload_rejected", extra={"why": str(error)})
         return
     logs.set_level(level)
     log.warning("log_level.read", extra={"log_level": level})

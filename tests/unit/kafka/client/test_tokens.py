@@ -57,7 +57,7 @@ async def test_while_there_is_no_next_one_a_token_is_used_to_its_end(issuer, mad
     issuer.is_down = True
     issuer.now += 80
     assert await made.token() == "token 1"
-    assert "kafka.token_kept" in caplog.messages
+    assert "kafka.token_renewal_failed" in caplog.messages
     issuer.now += 20
     with pytest.raises(KafkaConnectionError, match="no token: the issuer is down"):
         await made.token()

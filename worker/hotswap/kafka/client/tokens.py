@@ -70,7 +70,9 @@ class Tokens(AbstractTokenProvider):  # type: ignore[misc]
         except Exception as error:  # anybody's code may be behind an entry point
             if began >= self._ends_at:
                 raise KafkaConnectionError(f"no token: {error}") from error
-            log.warning("kafka.token_kept", extra={"why": str(error), "ends_in_s": round(self._ends_at - began)})
+            log.warning(
+                "kafka.token_renewal_failed", extra={"why": str(error), "ends_in_s": round(self._ends_at - began)}
+            )
             self._renew_at = began + _AGAIN_S
             return
         self._ends_at = ends_ms / 1000

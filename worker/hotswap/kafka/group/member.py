@@ -63,7 +63,7 @@ class MemberClient(KafkaClient):
         if not is_known:
             self._lost_at = began if lost_at is None else lost_at
         elif lost_at is not None and (away := time.monotonic() - lost_at) >= AWAY_S:
-            log.info("membership.rejoins", extra={"why": f"its coordinator was away for {away:.1f} s"})
+            log.info("membership.rejoining", extra={"why": f"its coordinator was away for {away:.1f} s"})
             self._on_back()
 
 

@@ -335,7 +335,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         while True:
             await asyncio.sleep(self._settings.call_timeout_s)
             why = "Kafka is waiting for other members of the group; for a dead one, until its session ends or longer"
-            log.warning("membership.waits", extra={"why": why})
+            log.warning("membership.waiting", extra={"why": why})
 
     def _out_of_range(self, error: KafkaError) -> None:
         # A partition whose position no longer exists in the topic must be opened again.

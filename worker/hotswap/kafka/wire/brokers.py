@@ -211,7 +211,7 @@ class Brokers:
             try:
                 await self.look()
             except (KafkaError, OSError) as error:  # what was seen before stays
-                log.debug("kafka.not_seen", extra={"why": repr(error)})
+                log.debug("kafka.silent", extra={"why": repr(error)})
 
     async def _find(self, keys: AbstractSet[Coordinated]) -> Mapping[Coordinated, tuple[int, int]]:
         """Return an error code (0: none) and the node of each."""

@@ -4,7 +4,7 @@ package hotswap.flat;
 public interface BlockScorer {
   /**
    * Writes the scores of the first `count` rows to `scores`, row after row, as `rows` has its numbers, which stay as they
-   * are. Throws what the model throws for any of them.
+   * are. Throws the model's exception for any of them.
    */
   void score(double[] rows, int count, double[] scores);
 }

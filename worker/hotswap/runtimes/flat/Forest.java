@@ -11,8 +11,8 @@ import java.util.Random;
  * <p>The trees are kept in groves. A block of rows passes one grove after the other, so that a tree stays in the CPU's
  * cache while all rows of the block walk it, however large the forest is.
  *
- * <p>A ForestBuilder makes it of the trees that a model's own library has read. What the sums mean is that library's
- * business, too (a link function, an average): a BlockScorer applies it to the sums, and is verified by `agree`.
+ * <p>A ForestBuilder builds it from the trees that a model's own library has read. A BlockScorer applies that library's
+ * link function or average to the sums, and is verified by `agree`.
  */
 public final class Forest {
   private static final int BLOCK = 25; // no multiple of eight

@@ -24,7 +24,7 @@ public final class ForestBuilder {
   /** The test of a node: none; the key is above the split; its complement is; a set has the level. */
   private static final byte LEAF = 0, ABOVE = 1, BELOW = 2, SET = 3;
 
-  /** What the splits of a grove test of one column. */
+  /** The tests of one column by the splits of a grove. */
   private static final class Tested {
     private final Map<BitSet, Integer> sets = new HashMap<>(); // by the levels that take the far branch
     private boolean isCompared;
