@@ -115,6 +115,7 @@ def nothing_left_behind(tmp_path_factory: pytest.TempPathFactory, workers_are_fo
         for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME"):
             patch.setenv(name, str(tmp_path_factory.mktemp("home")))
         patch.setenv("TMPDIR", str(folder))
+        patch.setenv("ORT_DISABLE_TELEMETRY", "1")  # of tests that compare with onnxruntime
         patch.setattr(tempfile, "tempdir", str(folder))
         yield
     assert [path.name for path in folder.iterdir()] == [], "temporary files were left behind"

@@ -116,6 +116,16 @@ def test_protobuf_json_and_the_library_agree(lab: Lab, name: str) -> None:
         np.testing.assert_allclose(given, kept["probabilities"], rtol=1e-4, atol=1e-6)
 
 
+def test_the_library_reports_nothing_to_its_makers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY")
+    with Lab.of(tmp_path / "lab", "onnx") as lab:
+        lab.describe(load_of(MODELS / "ridge.onnx"))
+
+    assert "telemetry" not in capfd.readouterr().err  # which complains in the sandbox, where it cannot keep its files
+
+
 def test_an_image_is_a_vector_in_the_order_of_its_pixels(lab: Lab) -> None:
     operation, load = drafted(lab, MODELS / "net.onnx")
     lab.load(load)

@@ -8,6 +8,7 @@ columns.py says how a request fills the inputs, outputs.py what the outputs offe
                 last bits of a float may depend on the size of the batch
 """
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -47,7 +48,7 @@ def load(path: Path, configuration: Configuration) -> "OnnxModel":
 
 def prepare() -> None:
     """Load onnxruntime."""
-    import onnxruntime  # noqa: F401, PLC0415 - the slow work
+    _library()
 
 
 class OnnxModel:
@@ -114,9 +115,16 @@ class _Scores(NamedTuple):
     score: Callable[[Table], Table]
 
 
-def _session(read: "Graph", threads: int) -> Any:
+def _library() -> Any:
+    # Its wheels for Linux and macOS report each process and model to Microsoft from 1.29 on (onnxruntime PR 27379).
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime  # noqa: PLC0415 - of an extra
 
+    return onnxruntime
+
+
+def _session(read: "Graph", threads: int) -> Any:
+    onnxruntime = _library()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
