@@ -1,11 +1,12 @@
 """Requests of flat rows: describes to the JVM how each column is read (RowReader.java)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import jpype
 import numpy as np
-from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from hotswap.codec.columns import Decoder
 from hotswap.codec.fields import descriptor_of
@@ -23,6 +24,15 @@ from hotswap.runtimes.flat.bridge import (
 )
 
 _UNKNOWN: Final = -np.inf  # a row with it is declined, so a genuine -inf is scored correctly too
+
+
+def as_number(source: FieldSource) -> FieldSource | None:
+    """Return the source that reads its column as a number; None if the column holds other values."""
+    if source.kind != "object":
+        return source
+    if source.column.type != "whole" or source.leaf.type == FieldDescriptor.TYPE_STRING:
+        return None
+    return replace(source, kind="number", convert=None)
 
 
 def row_reader(decoder: Decoder, sources: Sequence[FieldSource]) -> Any:

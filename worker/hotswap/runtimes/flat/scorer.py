@@ -1,12 +1,11 @@
 """The fast path of a model that is scored in Python: the JVM decodes and encodes, and calls Python once for a block."""
 
+import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 import jpype
 import numpy as np
-from google.protobuf.descriptor import FieldDescriptor
 
 from hotswap.codec.outputs import Output
 from hotswap.codec.proto import Operation
@@ -16,6 +15,7 @@ from hotswap.generation import Configuration
 from hotswap.runtimes.flat.answers import LABEL, Part, parts_of
 from hotswap.runtimes.flat.bridge import NotFlat
 from hotswap.runtimes.flat.plan import SealingFlatPlan
+from hotswap.runtimes.flat.requests import as_number
 from hotswap.runtimes.rows import RowModel, RowPlan
 
 _EXACT: Final = float(1 << 53)
@@ -54,12 +54,9 @@ def _flat(fallback: RowPlan) -> SealingFlatPlan:
 
 def _source(source: FieldSource) -> FieldSource:
     """Return the source of a column's numbers. Raises NotFlat."""
-    column = source.column
-    if source.kind != "object":
-        return source
-    if column.type != "whole" or source.leaf.type == FieldDescriptor.TYPE_STRING:
-        raise NotFlat(f"column `{column.name}` is {column.kind}, from field `{source.path}`")
-    return replace(source, kind="number", convert=None)
+    if number := as_number(source):
+        return number
+    raise NotFlat(f"column `{source.column.name}` is {source.column.kind}, from field `{source.path}`")
 
 
 def _scorer(model: RowModel, width: int) -> Any:
@@ -68,12 +65,15 @@ def _scorer(model: RowModel, width: int) -> Any:
     wholes = [place for place, column in enumerate(model.columns) if column.type == "whole"]
 
     def score(rows: Any, count: int, scores: Any) -> None:
-        matrix = np.frombuffer(memoryview(rows), np.float64, count * columns).reshape(count, columns)
-        table, is_scored = _table(matrix, wholes)
-        given = np.empty((count, width + 1))
-        given[:, :width] = model.score(table).matrix
-        given[:, width] = np.where(is_scored, 0.0, np.nan)
-        scores[: given.size] = given.ravel()
+        results = np.full((count, width + 1), np.nan)
+        # No exception may cross into Java: JPype 1.7.1 was seen to lose one, and the block before gave its scores.
+        # Rows that were not scored have no class instead, and the fallback finds the request that made the model raise.
+        with contextlib.suppress(Exception):
+            matrix = np.frombuffer(memoryview(rows), np.float64, count * columns).reshape(count, columns)
+            table, is_scored = _table(matrix, wholes)
+            results[:, :width] = model.score(table).matrix
+            results[is_scored, width] = 0.0
+        scores[: results.size] = results.ravel()
 
     return jpype.JProxy("hotswap.flat.BlockScorer", dict={"score": score})
 

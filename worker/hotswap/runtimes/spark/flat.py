@@ -17,6 +17,7 @@ from hotswap.codec.sources import FieldSource
 from hotswap.runtimes.flat.answers import LABEL, Part, parts_of
 from hotswap.runtimes.flat.bridge import NotFlat
 from hotswap.runtimes.flat.plan import FlatPlan
+from hotswap.runtimes.flat.requests import as_number
 from hotswap.runtimes.rows import RowPlan
 from hotswap.runtimes.spark import columns
 from hotswap.runtimes.spark.scores import Scores
@@ -56,10 +57,8 @@ def flat_plan(fallback: RowPlan, scores: Scores, stages: Sequence[Any]) -> FlatP
 def _source(source: FieldSource, known: _Texts) -> FieldSource:
     """Return the source of a column's numbers. Raises NotFlat."""
     column, name = source.column, source.column.name
-    if source.kind != "object":
-        return source
-    if column.type == "whole" and source.leaf.type != FieldDescriptor.TYPE_STRING:
-        return replace(source, kind="number", convert=None)
+    if number := as_number(source):
+        return number
     if column.type != "text" or source.convert is None:
         raise NotFlat(f"column `{name}` is {column.kind}, from field `{source.path}`")
     if name not in known:
