@@ -252,14 +252,75 @@ def test_a_model_that_cannot_be_served_is_refused_with_the_reason(
     assert raised.value.code is code
 
 
+def test_a_label_that_was_cast_to_a_number_is_a_number(lab: Lab, tmp_path: Path) -> None:
+    table = helper.make_tensor("t", TensorProto.INT64, [3], [5, 7, 9])
+    nodes = [helper.make_node("Gather", ["t", "x"], ["label"]), helper.make_node("Cast", ["label"], ["y"], to=1)]
+    outputs = [value("label", TensorProto.INT64), value("y", TensorProto.FLOAT)]
+    model = written(tmp_path / "m.onnx", nodes, [value("x", TensorProto.INT64)], outputs, initializer=[table])
+    operation, load = drafted(lab, model)
+    lab.load(load)
+
+    answers, _ = lab.score([operation.input(x=place).SerializeToString() for place in range(3)])
+
+    messages = [operation.output.FromString(answer) for answer in answers]
+    assert [(message.label, message.y) for message in messages] == [("5", 5.0), ("7", 7.0), ("9", 9.0)]
+
+
+def test_a_table_of_numbers_is_no_list_of_labels(lab: Lab, tmp_path: Path) -> None:
+    table = helper.make_tensor("t", TensorProto.FLOAT, [2], [0.5, 0.1])
+    nodes = [helper.make_node("Gather", ["t", "x"], ["y"])]
+    inputs, outputs = [value("x", TensorProto.INT64)], [value("y", TensorProto.FLOAT)]
+    operation, load = drafted(lab, written(tmp_path / "m.onnx", nodes, inputs, outputs, initializer=[table]))
+    lab.load(load)
+
+    (answer,), _ = lab.score([operation.input(x=1).SerializeToString()])
+
+    assert operation.output.FromString(answer).y == pytest.approx(0.1)
+
+
+def test_an_output_without_a_row_for_each_of_the_batch_refuses_the_request(lab: Lab, tmp_path: Path) -> None:
+    nodes = [helper.make_node("NonZero", ["x"], ["places"]), helper.make_node("Transpose", ["places"], ["y"])]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.INT64, ["M", 1])]
+    operation, load = drafted(lab, written(tmp_path / "m.onnx", nodes, [value("x", TensorProto.FLOAT)], outputs))
+    lab.load(load)
+
+    answers, _ = lab.score([operation.input(x=number).SerializeToString() for number in (0.0, 2.0)])
+
+    assert isinstance(answers[0], Refusal)
+    assert answers[0].code is Code.MODEL_ERROR
+    assert "has the shape (0, 1) for a batch of 1 rows" in answers[0].message
+    assert not isinstance(answers[1], Refusal)
+
+
+def test_a_truth_that_is_neither_is_refused(lab: Lab, tmp_path: Path) -> None:
+    nodes = [helper.make_node("Not", ["x"], ["y"])]
+    inputs, outputs = [value("x", TensorProto.BOOL)], [value("y", TensorProto.BOOL)]
+    operation, load = drafted(lab, written(tmp_path / "m.onnx", nodes, inputs, outputs))
+    lab.load(load)
+
+    (good, bad), _ = lab.score([operation.input(x=number).SerializeToString() for number in (1, 0.5)])
+
+    assert operation.output.FromString(good).y == "false"
+    assert isinstance(bad, Refusal)
+
+
+def test_a_zip_map_without_classes_is_a_vector(lab: Lab, tmp_path: Path) -> None:
+    nodes = [helper.make_node("ZipMap", ["x"], ["y"], domain="ai.onnx.ml")]
+    outputs = [helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, None)]
+    model = written(tmp_path / "m.onnx", nodes, [value("x", TensorProto.FLOAT, 2)], outputs, domain="ai.onnx.ml")
+
+    assert [output.name for output in lab.describe(load_of(model)).outputs or ()] == ["y", "y_0", "y_1"]
+
+
 def test_a_folder_brings_its_external_data_and_no_other_file(lab: Lab, tmp_path: Path) -> None:
     weights = np.arange(1_000, dtype=np.float32)
-    (tmp_path / "weights.bin").write_bytes(weights.tobytes())
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "weights.bin").write_bytes(weights.tobytes())
     tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[1_000], data_location=TensorProto.EXTERNAL)
     tensor.external_data.add(key="location", value="weights.bin")
     nodes = [helper.make_node("ReduceSum", ["w"], ["s"], keepdims=0), helper.make_node("Add", ["x", "s"], ["y"])]
     written(
-        tmp_path / "m.onnx", nodes, [value("x", TensorProto.FLOAT)], [value("y", TensorProto.FLOAT)],
+        tmp_path / "m" / "m.onnx", nodes, [value("x", TensorProto.FLOAT)], [value("y", TensorProto.FLOAT)],
         initializer=[tensor],
     )  # fmt: skip
     operation, load = drafted(lab, tmp_path)
@@ -268,7 +329,7 @@ def test_a_folder_brings_its_external_data_and_no_other_file(lab: Lab, tmp_path:
     (answer,), _ = lab.score([operation.input(x=1.0).SerializeToString()])
     tensor.external_data[0].value = "../weights.bin"
     written(
-        tmp_path / "m.onnx",
+        tmp_path / "m" / "m.onnx",
         nodes,
         [value("x", TensorProto.FLOAT)],
         [value("y", TensorProto.FLOAT)],

@@ -49,8 +49,8 @@ class TensorInput:
             return self._stacked(table.objects[self.first]).reshape(shape)
         if self.kind == "number":
             numbers = table.matrix[:, self.first : self.first + self.count]
-            if self.dtype is np.bool_ and np.isnan(numbers).any():
-                raise ModelError(self._missing())
+            if self.dtype is np.bool_ and not np.isin(numbers, (0, 1)).all():
+                raise ModelError(f"input `{self.name}` holds true and false, 1 and 0, alone, and no missing value")
             return numbers.astype(self.dtype).reshape(shape)
         values = [table.objects[column] for column in columns]
         if any(value is None for column in values for value in column):

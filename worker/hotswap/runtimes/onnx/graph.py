@@ -4,7 +4,7 @@ A classifier's ZipMap, which makes a dictionary of each row, is removed: its inp
 """
 
 import locale
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -18,6 +18,7 @@ _BUILT_IN: Final = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}
 """The domains of the operators that onnxruntime brings."""
 _LABELS: Final = ("classlabels_strings", "classlabels_int64s")
 _SELECTS: Final = {"ArrayFeatureExtractor", "Gather"}
+_LABEL_TYPES: Final = {onnx.TensorProto.INT32, onnx.TensorProto.INT64, onnx.TensorProto.STRING}
 _KEEPS_VALUES: Final = {"Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze"}
 _KEEPS_ELEMENTS: Final = _KEEPS_VALUES | {"Normalizer", "Sigmoid", "Softmax"}
 _IDENTITY_OPSET: Final = 13
@@ -51,16 +52,20 @@ def read(path: Path) -> Graph:
     """
     file = _find(path)
     try:
-        model = onnx.ModelProto.FromString(file.read_bytes())
-    except DecodeError as error:
-        raise SwapError(SwapCode.MODEL_INVALID, "the artifact is not a model in the format of ONNX") from error
+        return _read(file, file.parent if path.is_dir() else None)
+    except (DecodeError, ValueError, TypeError) as error:  # its texts, its attributes or its constants are malformed
+        raise SwapError(SwapCode.MODEL_INVALID, f"the artifact is no model in the format of ONNX: {error}") from error
+
+
+def _read(file: Path, data: Path | None) -> Graph:
+    model = onnx.ModelProto.FromString(file.read_bytes())
     if not model.graph.output:
-        raise SwapError(SwapCode.MODEL_INVALID, "the artifact is not a model in the format of ONNX: it has no outputs")
+        raise ValueError("it has no outputs")
     _check_operators(model)
-    _check_data(model, path if path.is_dir() else None)
+    _check_data(model, data)
     labels, classes = _classes(model.graph)
     is_changed = _remove_zip_maps(model, classes)
-    is_changed |= _find_locales(model)
+    is_changed |= _replace_locales(model)
     columns = next((entry.value for entry in model.metadata_props if entry.key == _COLUMNS), "")
     content = model.SerializeToString() if is_changed else file.read_bytes()
     return Graph(content, file.parent, _about(model), labels, classes, columns)
@@ -127,21 +132,20 @@ def _messages(message: Message, kind: type[Message]) -> Iterator[Any]:
 
 def _remove_zip_maps(model: Any, classes: Mapping[str, tuple[str, ...]]) -> bool:
     """Have a ZipMap pass its input on; return whether there is one."""
-    nodes = [node for node in model.graph.node if node.op_type == "ZipMap"]
+    nodes = [node for node in model.graph.node if node.op_type == "ZipMap" and node.output]
     for node in nodes:
-        (output,) = node.output
+        output = node.output[0]
         node.CopyFrom(onnx.helper.make_node("Identity", node.input, [output], name=node.name))
         for value in model.graph.output:
             if value.name == output:
-                value.CopyFrom(
-                    onnx.helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, [None, len(classes[output])])
-                )
+                shape = [None, len(classes.get(output, ())) or None]
+                value.CopyFrom(onnx.helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, shape))
     if nodes and not any(opset.domain in ("", "ai.onnx") for opset in model.opset_import):
         model.opset_import.append(onnx.helper.make_opsetid("", _IDENTITY_OPSET))
     return bool(nodes)
 
 
-def _find_locales(model: Any) -> bool:
+def _replace_locales(model: Any) -> bool:
     """Have C.UTF-8 take the place of a locale that is not installed here; return whether any is.
 
     Both lower every letter of Unicode; containers often have no other locale.
@@ -172,36 +176,49 @@ def _is_installed(name: str) -> bool:
 
 def _classes(graph: Any) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
     """Return the labels that each tensor is one of, and the classes that it has a number for each of."""
-    constants = {tensor.name: tensor for tensor in graph.initializer if len(tensor.dims) == 1}
+    constants = {tensor.name: tensor for tensor in graph.initializer if _may_be_labels(tensor)}
     labels: dict[str, tuple[str, ...]] = {}
     classes: dict[str, tuple[str, ...]] = {}
     for node in graph.node:
-        first = node.input[0] if node.input else ""
+        if not node.input or not node.output:
+            continue
+        first, output = node.input[0], node.output[0]
         names = _attribute(node, *_LABELS)
         if names and node.op_type == "ZipMap":
-            classes[node.output[0]] = names
+            classes[output] = names
         elif names:
-            labels[node.output[0]] = names
-            if len(node.output) > 1:
-                classes[node.output[1]] = names
+            labels[output] = names
+            classes.update(dict.fromkeys(node.output[1:2], names))
         elif node.op_type in _SELECTS and first in constants:
-            labels[node.output[0]] = _texts(onnx.numpy_helper.to_array(constants[first]).tolist())
+            labels[output] = _texts(onnx.numpy_helper.to_array(constants[first]).tolist())
         elif node.op_type == "LabelEncoder":
-            labels[node.output[0]] = _attribute(node, "values_strings", "values_int64s")
-        elif node.op_type in _KEEPS_ELEMENTS:
-            if first in labels and node.op_type in _KEEPS_VALUES:
-                labels[node.output[0]] = labels[first]
-            if first in classes:
-                classes[node.output[0]] = classes[first]
+            labels[output] = _encoded(node)
+        else:
+            labels[output] = labels.get(first, ()) if node.op_type in _KEEPS_VALUES else ()
+            classes[output] = classes.get(first, ()) if node.op_type in _KEEPS_ELEMENTS else ()
     return labels, classes
+
+
+def _may_be_labels(tensor: Any) -> bool:
+    return len(tensor.dims) == 1 and tensor.data_type in _LABEL_TYPES and tensor.data_location != tensor.EXTERNAL
+
+
+def _encoded(node: Any) -> tuple[str, ...]:
+    """Return the labels that a LabelEncoder returns, that of unknown values last."""
+    for suffix, default in (("string", "_Unused"), ("int64", "-1")):
+        if values := _attribute(node, f"values_{suffix}s"):
+            return tuple(dict.fromkeys([*values, *(_attribute(node, f"default_{suffix}") or (default,))]))
+    return ()
 
 
 def _attribute(node: Any, *names: str) -> tuple[str, ...]:
     for attribute in node.attribute:
         if attribute.name in names:
-            return _texts(onnx.helper.get_attribute_value(attribute))
+            value = onnx.helper.get_attribute_value(attribute)
+            return _texts(value if isinstance(value, Sequence) and not isinstance(value, bytes) else [value])
     return ()
 
 
 def _texts(values: Iterable[Any]) -> tuple[str, ...]:
-    return tuple(value.decode() if isinstance(value, bytes) else str(value) for value in values)
+    """Return each distinct value as a text."""
+    return tuple(dict.fromkeys(value.decode() if isinstance(value, bytes) else str(value) for value in values))

@@ -19,9 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hotswap.codec.outputs import Output, class_names, predict_names
+from hotswap.errors import ModelError
 
 _PROBABILITIES: Final = ("probabilities", "probs", "class_probabilities")
-_NUMBERS: Final = {"float", "double", "float16", "bfloat16"}
+_NUMBERS: Final = {"float", "double", "float16"}
 _WHOLES: Final = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 _TRUTHS: Final = ("False", "True")
 _MAX_NAMED: Final = 4_096  # elements of a vector that have an output each
@@ -48,7 +49,10 @@ class TensorOutput:
         return self.start + self.width
 
     def fill(self, values: Any, matrix: npt.NDArray[np.float64], objects: dict[int, list[Any]]) -> None:
-        """Write the values of a batch to a table's parts."""
+        """Write the values of a batch to a table's parts. Raises ModelError if their shape is not that of the rows."""
+        is_fit = self.is_list or values.size == len(matrix) * self.width
+        if values.shape[:1] != (len(matrix),) or not is_fit:
+            raise ModelError(f"output `{self.name}` has the shape {values.shape} for a batch of {len(matrix)} rows")
         if self.is_object:
             rows = values.reshape(len(matrix), -1)
             objects[self.start] = rows.tolist() if self.is_list else rows[:, 0].tolist()
@@ -78,7 +82,10 @@ def outputs_of(
         if kind not in _NUMBERS | _WHOLES | {"bool", "string"} or not shape or isinstance(shape[0], int):
             unoffered.append(f"{tensor.name} ({tensor.type} {shape})")
             continue
-        one, offered = _tensor(tensor.name, kind, shape[1:], start, labels.get(tensor.name, ()))
+        listed = (
+            labels.get(tensor.name, ()) if kind in _WHOLES | {"string"} else ()
+        )  # a label that was cast is a number
+        one, offered = _tensor(tensor.name, kind, shape[1:], start, listed)
         if not one.is_object and one.width == len(classes.get(tensor.name, ())) > 1:
             offered = _by_class(tensor.name, start, classes[tensor.name])
         filled.append(one)

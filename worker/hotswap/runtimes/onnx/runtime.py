@@ -40,7 +40,7 @@ _QUIET: Final = 3
 
 def load(path: Path, configuration: Configuration) -> "OnnxModel":
     """Load a model from its file or folder. Raises SwapError, see OnnxModel."""
-    check_options(configuration, "onnx", _OPTIONS)
+    check_options(configuration.runtime, "onnx", _OPTIONS)
     names = configuration.runtime.get("columns", "")
     threads = whole_number(configuration, "threads", 1, least=1, most=cores_at_hand())
     return OnnxModel(path, names, threads)
