@@ -1,14 +1,14 @@
 """Options of configuration.runtime."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from hotswap.errors import SwapCode, SwapError
 from hotswap.generation import Configuration
 
 
-def check_options(configuration: Configuration, kind: str, known: Collection[str]) -> None:
-    """Raise SwapError CONFIGURATION_INVALID if the configuration has an option that the kind does not know."""
-    for name in configuration.runtime:
+def check_options(options: Iterable[str], kind: str, known: Collection[str]) -> None:
+    """Raise SwapError CONFIGURATION_INVALID if the kind does not know one of these options."""
+    for name in sorted(options):
         if name not in known:
             raise SwapError(
                 SwapCode.CONFIGURATION_INVALID,

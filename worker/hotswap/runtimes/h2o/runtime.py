@@ -29,6 +29,7 @@ from hotswap.runtimes.h2o.inputs import UNSUPPORTED_ENCODING, inputs_of
 from hotswap.runtimes.h2o.outputs import CLASSIFIERS, outputs_of, shifted
 from hotswap.runtimes.h2o.scorers import scorer_of
 from hotswap.runtimes.h2o.words import WordEmbedding
+from hotswap.runtimes.options import check_options
 from hotswap.runtimes.rows import RowPlan
 
 _SERVED: Final = {
@@ -208,12 +209,8 @@ def _algorithm_of(model: Any) -> str:
 
 
 def _check_options(configuration: Configuration) -> None:
+    check_options(configuration.runtime, "h2o", _OPTIONS)
     for name, value in configuration.runtime.items():
-        if name not in _OPTIONS:
-            known = ", ".join(_OPTIONS)
-            raise SwapError(
-                SwapCode.CONFIGURATION_INVALID, f"the runtime h2o has no option `{name}`; its options are: {known}"
-            )
         if value not in _OPTIONS[name]:
             either = " or ".join(_OPTIONS[name])
             raise SwapError(

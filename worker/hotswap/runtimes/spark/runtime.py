@@ -42,6 +42,7 @@ from hotswap.errors import SwapCode, SwapError
 from hotswap.generation import Configuration
 from hotswap.runtimes.flat.bridge import NotFlat
 from hotswap.runtimes.flat.plan import FlatPlan
+from hotswap.runtimes.options import check_options
 from hotswap.runtimes.rows import RowPlan
 from hotswap.runtimes.spark import columns, folder
 from hotswap.runtimes.spark.flat import flat_plan
@@ -67,7 +68,7 @@ _REAL: Final = {"double", "float"}
 _PROBABILITY: Final = ("probabilities", "probs", "class_probabilities")
 # The first load takes seconds to load classes; the following ones make Java compile the code that a load runs.
 _PREWARM_LOADS: Final = 8
-_OPTIONS: Final = {"schema", "allow", "fallback"}
+_OPTIONS: Final = ("schema", "allow", "fallback")
 
 
 def load(path: Path, configuration: Configuration) -> "SparkModel":
@@ -188,12 +189,7 @@ class SparkModel:
 
 
 def _check_options(options: Mapping[str, str]) -> None:
-    if unknown := sorted(options.keys() - _OPTIONS):
-        known = ", ".join(sorted(_OPTIONS))
-        raise SwapError(
-            SwapCode.CONFIGURATION_INVALID,
-            f"configuration.runtime: kind spark has no option {', '.join(unknown)}; its options are: {known}",
-        )
+    check_options(options, "spark", _OPTIONS)
     if (fallback := options.get("fallback", "dataframe")) != "dataframe":
         raise SwapError(
             SwapCode.CONFIGURATION_INVALID, f'configuration.runtime `fallback` is "{fallback}"; make it "dataframe"'
