@@ -68,7 +68,7 @@ _REAL: Final = {"double", "float"}
 _PROBABILITY: Final = ("probabilities", "probs", "class_probabilities")
 # The first load takes seconds to load classes; the following ones make Java compile the code that a load runs.
 _PREWARM_LOADS: Final = 8
-_OPTIONS: Final = ("schema", "allow", "fallback")
+_OPTIONS: Final = ("allow", "fallback", "schema")
 
 
 def load(path: Path, configuration: Configuration) -> "SparkModel":
