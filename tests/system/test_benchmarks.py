@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from itertools import pairwise
 
 import psutil
@@ -44,11 +45,19 @@ async def test_what_a_stalled_publisher_sends_late_counts_from_when_it_was_due(d
         flow.publisher.send_signal(signal.SIGCONT)
         resumed = time.monotonic()
         assert await flow.first(0, lambda answer: answer.at - answer.took > resumed + 1)
-    late = {
-        answer.at - answer.took: answer.took for answer in flow.arrived if stopped < answer.at - answer.took < resumed
-    }
-    assert max(late.values()) > LATE_S - 0.1
-    assert max(after - before for before, after in pairwise(sorted(late))) < 2 * TICK_S, "some were left out"
+
+        def late() -> dict[float, float]:
+            times = ((answer.at - answer.took, answer.took) for answer in flow.arrived)
+            return {due: took for due, took in times if stopped < due < resumed}
+
+        # Each tick goes to another partition, and one may be read later than the others.
+        assert await flow.first(0, lambda _: longest_gap(late()) < 2 * TICK_S), "some were left out"
+        assert max(late().values()) > LATE_S - 0.1
+
+
+def longest_gap(due: Iterable[float]) -> float:
+    """Return the longest time between two that follow each other, seconds."""
+    return max(after - before for before, after in pairwise(sorted(due)))
 
 
 @pytest.mark.parametrize(
