@@ -124,9 +124,9 @@ async def world(monkeypatch):
 
 async def test_a_generation_serves_once_ready_and_the_old_one_is_retired(world):
     world.command(1)
-    await world.until(lambda: world.staging.loaded == [1])
+    await world.until(lambda: (1, "SERVING", "") in world.said)
     world.command(2)
-    await world.until(lambda: world.staging.loaded == [2])
+    await world.until(lambda: (1, "RETIRED", "") in world.said)
     await world.until(lambda: world.store.held == ["m2"])
     assert FakeHost.stopped == [1]
     assert [(number, outcome) for number, outcome, _ in world.said] == [
