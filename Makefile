@@ -180,7 +180,7 @@ lock: ## requirements*.lock from pyproject.toml (needs uv)
 	@echo pip | uv pip compile $(resolve) --no-annotate - -o requirements-pip.lock
 	@uv pip compile $(compile) $(dev) -o requirements.lock
 	@for name in spark conformance release; do cp requirements.lock requirements-$$name.lock; done # the same versions
-	@uv pip compile $(compile) $(dev) $(addprefix --extra ,lake onnx spark s3 gcs azure) --group s3-server -o requirements-spark.lock
+	@uv pip compile $(compile) $(dev) $(addprefix --extra ,lake lightgbm onnx spark xgboost s3 gcs azure) --group s3-server -o requirements-spark.lock
 	@uv pip compile $(compile) $(dev) --group conformance -o requirements-conformance.lock
 	@uv pip compile $(compile) --group kubernetes -o requirements-kubernetes.lock
 	@uv pip compile $(compile) --group release -o requirements-release.lock
