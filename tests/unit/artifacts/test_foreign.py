@@ -25,8 +25,6 @@ REAL = {
     "sk_bz2.joblib": "a joblib file of scikit-learn",
     "sk_xz.joblib": "a joblib file of scikit-learn",
     "sk_lzma.joblib": "a joblib file of scikit-learn",
-    "xgb.json": "a model of XGBoost",
-    "xgb.ubj": "a model of XGBoost",
     "lgb.txt": "a model of LightGBM",
     "m.safetensors": "a safetensors file, which holds weights alone",
     "gbm_small.java": "the Java source of an H2O model (a POJO)",
@@ -92,6 +90,23 @@ def test_a_model_in_the_format_of_onnx_is_recognized_by_its_content(tmp_path):
     (tmp_path / "model").write_bytes((STRANGERS / "m.onnx").read_bytes())
 
     assert find_kind(tmp_path / "model") == find_kind(STRANGERS / "m.onnx") == "onnx"
+
+
+@pytest.mark.parametrize("name", ["xgb.json", "xgb.ubj"])
+def test_a_model_of_xgboost_is_recognized_by_its_content(tmp_path, name):
+    (tmp_path / "model").write_bytes((STRANGERS / name).read_bytes())
+
+    assert find_kind(tmp_path / "model") == find_kind(STRANGERS / name) == "xgboost"
+    assert explain(tmp_path / "model", "xgboost") == ""
+    assert explain(tmp_path / "model", "onnx") == "is a model of XGBoost: pass it as kind xgboost"
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 5])
+def test_a_pickle_of_xgboost_is_told_how_to_save_the_model(tmp_path, protocol):
+    (tmp_path / "model").write_bytes(pickle.dumps({"xgboost.core": 1}, protocol))
+
+    assert explain(tmp_path / "model").startswith("is a Python pickle or joblib file of XGBoost: load it with ")
+    assert 'model.save_model("model.ubj")' in explain(tmp_path / "model")
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -13,6 +13,7 @@ IMPOSSIBLE = {
     "java": {"input": "xml"},
     "onnx": {"threads": "0"},
     "spark": {"fallback": "yes"},
+    "xgboost": {"contributions": "yes"},
 }
 IMPOSSIBLE["spark-jar"] = IMPOSSIBLE["java"]
 

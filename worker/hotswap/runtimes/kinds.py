@@ -94,6 +94,12 @@ _RUNTIMES: Final = {
         is_stateless=True,
         is_ours=True,
     ),
+    "xgboost": Runtime(
+        module="hotswap.runtimes.xgboost.runtime",
+        jars=lambda: _with_libraries([_FLAT], "xgboost", extra="xgboost"),
+        is_stateless=True,
+        is_ours=True,
+    ),
     "java": Runtime(module="hotswap.runtimes.java.runtime", jars=lambda: _JAR_CALLS, needs_folder=True),
     "spark": _SPARK,
     "spark-jar": replace(
