@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from hotswap.artifacts.archive import list_names, write_zip
-from hotswap.artifacts.foreign import describe, is_onnx
+from hotswap.artifacts.foreign import describe, is_lightgbm, is_onnx
 from hotswap.errors import SwapError, UsageError
 
 _SPARK: Final = re.compile(r"([^/]+/)?metadata/part-[^/]+")
@@ -38,6 +38,9 @@ _SIGNS: Final[dict[str, tuple[str, Callable[[Sequence[str]], bool]]]] = {
 }
 
 
+_BY_CONTENT: Final = {"lightgbm", "onnx"}
+
+
 class UnknownKind(UsageError):
     """Stop: a file's kind cannot be detected; `why` describes the file and the remedy, without its name."""
 
@@ -65,6 +68,8 @@ def find_kind(path: Path) -> str:
         return "java"
     if is_onnx(path):
         return "onnx"
+    if is_lightgbm(path):
+        return "lightgbm"
     try:
         names = _names(path)
         why = "it has none of " + "; ".join(f"{sign} ({kind})" for kind, (sign, _) in _SIGNS.items())
@@ -83,7 +88,7 @@ def find_kind(path: Path) -> str:
 
 
 def explain(path: Path, kind: str = "") -> str:
-    """Describe a file or folder that is no model of any kind (foreign.py), or an ONNX model that is loaded as a `kind`.
+    """Describe a file or folder that is no model of any kind (foreign.py), or one that is loaded as another `kind`.
 
     Empty if it may be a model of that kind, is not recognized, or cannot be read.
     """
@@ -93,7 +98,7 @@ def explain(path: Path, kind: str = "") -> str:
         return describe(path)
     except (OSError, UsageError):
         return ""
-    return describe(path) if detected == "onnx" != kind else ""
+    return describe(path) if detected in _BY_CONTENT and detected != kind else ""
 
 
 @contextmanager
