@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from hotswap.artifacts.archive import list_names, write_zip
-from hotswap.artifacts.foreign import describe, is_booster, is_onnx
+from hotswap.artifacts.foreign import describe, is_booster, is_lightgbm, is_onnx
 from hotswap.errors import SwapError, UsageError
 
 _SPARK: Final = re.compile(r"([^/]+/)?metadata/part-[^/]+")
@@ -36,7 +36,11 @@ _SIGNS: Final[dict[str, tuple[str, Callable[[Sequence[str]], bool]]]] = {
     "onnx": ("a file that ends with .onnx", _is_onnx),
     "java": ("META-INF/MANIFEST.MF of a jar, or only jars", _is_java),
 }
-_BY_CONTENT: Final[dict[str, Callable[[Path], bool]]] = {"onnx": is_onnx, "xgboost": is_booster}
+_BY_CONTENT: Final[dict[str, Callable[[Path], bool]]] = {
+    "lightgbm": is_lightgbm,
+    "onnx": is_onnx,
+    "xgboost": is_booster,
+}
 """The kinds of model that are recognized by the beginning of a file."""
 
 

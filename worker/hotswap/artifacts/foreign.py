@@ -13,11 +13,13 @@ from hotswap.artifacts.look import HEAD, Look, look_at
 from hotswap.errors import SwapError
 
 _SHOWN: Final = 4
+_FIRST: Final = 100  # bytes of a pickle, which name the class of what it holds
 
 _TRAIN: Final = "train the model with H2O or Spark, and pass the MOJO or the saved pipeline"
 _NONE: Final = f"no kind serves it: {_TRAIN}, or pass a jar that scores it (kind java)"
 _MOJO: Final = "export its MOJO: model.download_mojo(path)"
 _SAVE_BOOSTER: Final = 'load it with the XGBoost that wrote it, and pass what model.save_model("model.ubj") writes'
+_SAVE_TEXT: Final = 'save its booster as text, and pass that as kind lightgbm: model.booster_.save_model("model.txt")'
 _DATA: Final = "pass a MOJO, a saved Spark pipeline or a jar"
 
 _LIBRARIES: Final = {
@@ -65,6 +67,11 @@ def describe(path: Path) -> str:
     return f"is {kind.name.format(detail)}: {kind.advice.format(detail)}"
 
 
+def is_lightgbm(path: Path) -> bool:
+    """Return whether a file is the text of a LightGBM model."""
+    return _looks(path, _is_lightgbm)
+
+
 def is_onnx(path: Path) -> bool:
     """Return whether a file is a model in the format of ONNX."""
     return _looks(path, _is_onnx)
@@ -96,6 +103,10 @@ def _library(look: Look) -> str:
 
 def _is_torch_zip(look: Look) -> bool:
     return look.has("data.pkl") and (look.has("version") or look.has(".data/version"))
+
+
+def _is_lightgbm(look: Look) -> bool:
+    return not look.packing and look.begins(b"tree\n", b"tree\r\n")
 
 
 def _is_onnx(look: Look) -> bool:
@@ -198,6 +209,9 @@ _TABLE: Final[tuple[_Foreign, ...]] = (
         _library,
     ),
     _Foreign(
+        "a Python pickle of LightGBM", lambda look: _is_pickle(look) and b"lightgbm." in look.head[:_FIRST], _SAVE_TEXT
+    ),
+    _Foreign(
         "a joblib file{}",
         lambda look: _is_pickle(look) and (b"joblib" in look.head or bool(look.packing)),
         _NONE,
@@ -216,7 +230,8 @@ _TABLE: Final[tuple[_Foreign, ...]] = (
         lambda look: look.begins(b"booster[0]:"),
         'no library loads it: pass what model.save_model("model.ubj") writes',
     ),
-    _Foreign("a model of LightGBM", lambda look: look.begins(b"tree\n", b"tree\r\n", b'{"name":"tree"'), _NONE),
+    _Foreign("a model of LightGBM", _is_lightgbm, "pass it as kind lightgbm"),
+    _Foreign("a dump of LightGBM's trees", lambda look: look.begins(b'{"name":"tree"', b'{"name": "tree"'), _SAVE_TEXT),
     _Foreign("a model of CatBoost", lambda look: look.begins(b"CBM1"), _NONE),
     _Foreign(
         "a PMML document",

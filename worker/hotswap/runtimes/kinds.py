@@ -88,6 +88,12 @@ _RUNTIMES: Final = {
         is_stateless=True,
         is_ours=True,
     ),
+    "lightgbm": Runtime(
+        module="hotswap.runtimes.lightgbm.runtime",
+        jars=lambda: _with_libraries([_FLAT], "lightgbm", extra="lightgbm"),
+        is_stateless=True,
+        is_ours=True,
+    ),
     "onnx": Runtime(
         module="hotswap.runtimes.onnx.runtime",
         jars=lambda: _with_libraries([_FLAT], "onnxruntime", "onnx", extra="onnx"),
