@@ -102,7 +102,9 @@ _RUNTIMES: Final = {
     ),
     "lightgbm": Runtime(
         module="hotswap.runtimes.lightgbm.runtime",
-        jars=lambda: _with_libraries([_FLAT], "lightgbm", extra="lightgbm"),
+        jars=lambda: [_FLAT],
+        packages=("lightgbm",),
+        extra="lightgbm",
         is_stateless=True,
         is_ours=True,
     ),
