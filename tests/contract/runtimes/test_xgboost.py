@@ -188,6 +188,25 @@ def test_a_category_without_levels_in_the_file_takes_the_numbers_that_it_was_tra
         assert "`zone` takes the numbers of its categories" in refusal.message
 
 
+@pytest.mark.parametrize("name", ["churn.ubj", "visits.ubj", "hinge.ubj", "stopped.ubj", "species.json", "softmax.ubj"])
+def test_margins_are_those_of_the_library(lab: Lab, name: str) -> None:
+    rows = kept_of(name)["rows"]
+    library = expected_of(name, rows, output_margin=True).reshape(len(rows), -1)
+    names = ["margin_0", "margin_1", "margin_2"] if library.shape[1] > 1 else ["margin"]
+
+    messages = Drafted(lab, MODELS / name, asked=names).messages(rows)
+
+    assert [[getattr(message, name) for name in names] for message in messages] == library.astype(float).tolist()
+
+
+@pytest.mark.parametrize("name", ["raw.ubj", "rank.ubj", "price.json", "median.ubj", "quantiles.ubj", "targets.ubj"])
+def test_a_margin_that_is_the_prediction_is_no_output_beside_it(lab: Lab, name: str) -> None:
+    rows = kept_of(name)["rows"]
+
+    assert "margin" not in " ".join(Drafted(lab, MODELS / name).outputs)
+    assert expected_of(name, rows, output_margin=True).tolist() == expected_of(name, rows).tolist()
+
+
 @pytest.mark.parametrize(
     ("name", "groups"),
     [
@@ -200,10 +219,9 @@ def test_a_category_without_levels_in_the_file_takes_the_numbers_that_it_was_tra
         ("quantiles.ubj", ["0_", "1_", "2_"]),
     ],
 )
-def test_contributions_and_margins_are_those_of_the_library(lab: Lab, name: str, groups: Sequence[str]) -> None:
+def test_contributions_are_those_of_the_library(lab: Lab, name: str, groups: Sequence[str]) -> None:
     kept = kept_of(name)
-    margins = [f"margin_{group}".rstrip("_") for group in groups]
-    model = Drafted(lab, MODELS / name, asked=margins, runtime={"contributions": "true"})
+    model = Drafted(lab, MODELS / name, runtime={"contributions": "true"})
     columns = [f"contribution_{group}{column}" for group in groups for column in (*kept["columns"], "bias")]
     assert set(columns) | {"contributions"} <= set(model.outputs)
 
@@ -217,7 +235,6 @@ def test_contributions_and_margins_are_those_of_the_library(lab: Lab, name: str,
     shares = expected_of(name, kept["rows"], pred_contribs=True).reshape(len(messages), -1)
     assert numbers(columns) == shares.astype(float).tolist()
     margin = expected_of(name, kept["rows"], output_margin=True).reshape(len(messages), -1)
-    assert numbers(margins) == margin.astype(float).tolist()
     sums = shares.reshape(len(messages), len(groups), -1).sum(axis=2)
     np.testing.assert_allclose(sums, margin, rtol=1e-4, atol=1e-4)
 
