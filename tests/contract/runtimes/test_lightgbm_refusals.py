@@ -89,8 +89,9 @@ HOSTILE = {
         re.sub("tree_sizes=.*", "tree_sizes=305 99999999999", BINARY).encode(),
         "not of the size",
     ),
+    "a tree without a size": (re.sub(r"(tree_sizes=.*) \d+", r"\1", BINARY).encode(), "not of the sizes"),
     "no trees": ((BINARY[: BINARY.index("Tree=0")] + "end of trees\n").encode(), "no trees"),
-    "a zero byte": (BINARY.replace("\n\nTree=1", "\0\nTree=1").encode(), "zero byte"),
+    "a zero byte": (BINARY.replace("feature_names=age", "feature_names=a\0e").encode(), "zero byte"),
     "other ends of lines": (BINARY.replace("\n", "\r\n").encode(), "it does not begin with"),
     "levels that are no lists": (
         BINARY.replace("pandas_categorical:[]", 'pandas_categorical:["a"]').encode(),
