@@ -90,8 +90,9 @@ $(filter-out fuzz,$(PROOFS)) $(RED): setup
 fuzz: setup ## made-up requests: CSV, JSON and protobuf, then raw records, then protos (each alone: SEED=7 SECONDS=1000 of them)
 	@$(call play,fuzz fuzz-records fuzz-protos)
 
-attacks: setup ## what strangers can send, each beside a stream: a table (WORKER=/path/to/checkout: of another commit)
+attacks: setup-all ## what strangers can send, each beside a stream: a table (WORKER=/path/to/checkout: of another commit)
 	@$(call play,attacks) $(addprefix --worker ,$(WORKER))
+attacks: VENV := .venv-spark
 
 topics: setup ## what an operator does to a deployment's topics and brokers, each beside a stream: a table (four minutes)
 	@$(call play,topics)
