@@ -69,7 +69,7 @@ class Scorer:
 
     def _answers(self, scores: Any) -> list[bytes]:
         if scores.ndim == 1:
-            return [self._answer(probability=one).SerializeToString() for one in scores.tolist()]
+            return [self._answer(yes=one).SerializeToString() for one in scores.tolist()]
         if scores.shape[1] == 2:  # noqa: PLR2004 - the classes of the GBM
             return [self._answer(no=no, yes=yes).SerializeToString() for no, yes in scores.tolist()]
         return [self._answer(output=row).SerializeToString() for row in scores.tolist()]

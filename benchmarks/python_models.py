@@ -24,16 +24,16 @@ _ROW = " ".join(f"double {name} = {number};" for number, name in enumerate(COLUM
 def contenders(folder: Path) -> Iterator[Contender]:
     """Yield one for each kind whose library is installed; the models that are made for them are in the folder."""
     rows = [dict(zip(COLUMNS, row, strict=True)) for row in samples()[0][:BATCH].tolist()]
-    named = {"columns": ",".join(COLUMNS)}
+    named, classes = {"columns": ",".join(COLUMNS)}, {"classes": "no,yes"}
     answer = "float no = 1; float yes = 2;"
     title = f"GBM {TREES} x {DEPTH}, {len(COLUMNS)} columns"
     if find_spec("onnxruntime"):
         yield Contender(f"onnx: {title}", "onnx", GBM, PROTO.format(row=_ROW, answer=answer).encode(), rows, named)
         yield _crayfish(folder / "crayfish.onnx")
-    proto = PROTO.format(row=_ROW, answer="double probability = 1;").encode()
+    proto = PROTO.format(row=_ROW, answer="double yes = 1;").encode()
     for kind, train in {"xgboost": _xgboost, "lightgbm": _lightgbm}.items():
         if find_spec(kind) and kind in kinds():
-            yield Contender(f"{kind}: {title}", kind, train(folder), proto, rows)
+            yield Contender(f"{kind}: {title}", kind, train(folder), proto, rows, classes)
 
 
 def _xgboost(folder: Path) -> Path:

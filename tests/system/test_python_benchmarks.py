@@ -12,6 +12,7 @@ from confluent_kafka import Consumer
 from harness.fleet import ROOT, Deployment
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.host.parent import ModelHost
+from hotswap.runtimes.kinds import kinds
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
@@ -36,6 +37,11 @@ def task_of(model, folder: Path) -> by_python.Task:
 MODELS = [
     pytest.param("onnx: GBM", marks=pytest.mark.onnx),
     pytest.param("onnx: Crayfish", marks=pytest.mark.onnx),
+    *(
+        pytest.param(f"{kind}: GBM", marks=getattr(pytest.mark, kind))
+        for kind in ("xgboost", "lightgbm")
+        if kind in kinds()
+    ),
 ]
 
 
