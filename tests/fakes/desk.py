@@ -49,8 +49,8 @@ class Desk:
     def ready(self, number: int) -> list[str]:
         return self._perform(self.agenda.ready(number, {"load": 0.1}))
 
-    def failed(self, number: int, code: SwapCode = SwapCode.CACHE_FAILED) -> list[str]:
-        return self._perform(self.agenda.failed(number, SwapError(code, "why"), self.now))
+    def failed(self, number: int, code: SwapCode = SwapCode.CACHE_FAILED, why: str = "why") -> list[str]:
+        return self._perform(self.agenda.failed(number, SwapError(code, why), self.now))
 
     def out_of_reach(self, number: int) -> list[str]:
         error = SwapError(SwapCode.ARTIFACT_UNREACHABLE, "why")

@@ -3,6 +3,7 @@
 import math
 import random
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 from hotswap.codec.proto import Operation
@@ -81,8 +82,10 @@ def proto(messages: str, taken: str, given: str = "Answer") -> bytes:
 class Requests:
     """Random requests of an operation: whole, lacking, extreme, with unknown categories, and with damaged bytes."""
 
-    def __init__(self, operation: Operation, seed: int) -> None:
+    def __init__(self, operation: Operation, seed: int, widths: Mapping[str, int] | None = None) -> None:
+        """`widths` are the lengths of vectors, by their fields."""
         self._random = random.Random(seed)
+        self._widths = widths or {}
         self._message = operation.input
         self._rows = operation.input.DESCRIPTOR.fields_by_name.get("rows")
 
@@ -130,6 +133,9 @@ class Requests:
         # Most are undamaged, or hardly any row would be good.
         violation = self._random.choice((0.0, 0.0, 0.05, 0.3))
         for part in row.DESCRIPTOR.fields:
+            if width := self._widths.get(part.name):
+                self._fill_vector(getattr(row, part.name), part, width, violation)
+                continue
             if part.is_repeated or part.message_type:
                 if self._random.random() < 0.01:
                     getattr(row, part.name).SetInParent() if not part.is_repeated else row.many.append(1.0)
@@ -140,6 +146,13 @@ class Requests:
                 setattr(row, part.name, self._usual(part))
             elif self._random.random() < 0.5:
                 setattr(row, part.name, self._odd(part))
+
+    def _fill_vector(self, vector: Any, part: Any, width: int, violation: float) -> None:
+        """Fill a vector; a violation is one of another length, or with an odd number."""
+        is_short = self._random.random() < violation / 4
+        vector.extend(self._usual(part) for _ in range(self._random.choice((0, 1, width + 1)) if is_short else width))
+        if vector and self._random.random() < violation:
+            vector[self._random.randrange(len(vector))] = self._odd(part)
 
     def _usual(self, part: Any) -> Any:
         if part.enum_type:

@@ -304,6 +304,7 @@ class FakeWorker:
             at=stamp(time.time()),
             phase_seconds={"load": 0.5} if outcome == "READY" else {},
             reads=self.reads,
+            **({"runtime": "x 1, Java 21", "cpu": "a CPU"} if outcome in ("READY", "SERVING", "RETIRED") else {}),
         )
         self.cluster.append(self.settings.topics.status, wire.Status(swap=said).SerializeToString())
 

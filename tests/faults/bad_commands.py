@@ -24,7 +24,7 @@ KINDS = {
     "wrong_proto_digest": "DIGEST_MISMATCH",
     "nowhere": "ARTIFACT_UNREACHABLE",
     "proto_nowhere": "ARTIFACT_UNREACHABLE",
-    "other_runtime": "MODEL_UNSUPPORTED",
+    "other_runtime": "KIND_MISSING",
     "other_columns": "SCHEMA_MISMATCH",
     "unknown_column": "SCHEMA_MISMATCH",
     "no_end": "CONFIGURATION_INVALID",

@@ -51,6 +51,8 @@ async def statuses() -> bytes:
         patch.setattr(control_module, "_now", fixed_now)
         patch.setattr(HostProcess, "layers", staticmethod(lambda: "landlock 6, seccomp"))
         patch.setattr(HostProcess, "warnings", staticmethod(lambda: ["what a model may reach"]))
+        patch.setattr(control_module, "cpu", lambda: "a CPU")
+        patch.setattr(control_module, "lacks", lambda: {"h2o": "", "onnx": "onnxruntime is not installed here"})
         reader, written = SimpleNamespace(unreadable=1, damaged=""), Written()
         control = Control(settings=SETTINGS, timeline=Timeline(), reader=reader, writer=written)
         control.oldest_ms, control._incarnation = lambda *_: 1_789_999_995_000, "a1b2c3d4"
@@ -61,12 +63,18 @@ async def statuses() -> bytes:
         for outcome in (Outcome.STAGING, Outcome.READY, Outcome.SERVING, Outcome.RETIRED):
             reads = {"score": {"x": ("1", "2")}} if outcome in (Outcome.READY, Outcome.SERVING) else {}
             fields = {"score": {"x y": "x"}} if outcome is Outcome.SERVING else {}
-            control.report(Report(swap, outcome, phases={"load": 0.5}, reads=reads, fields=fields))
+            runtime = "x 1, Java 21" if outcome is not Outcome.STAGING else ""
+            control.report(Report(swap, outcome, phases={"load": 0.5}, reads=reads, fields=fields, runtime=runtime))
         control.report(Report(swap, Outcome.FAILED, SwapError(SwapCode.SCHEMA_MISMATCH, "column X is missing")))
         control._timeline.held = "why it answers nothing"
         serving = SimpleNamespace(generation=swap.generation)
         staging = SimpleNamespace(
-            loaded=[1], serving=lambda _: serving, paths=lambda _: {"score": "in the JVM"}, restarts=2, newest_scored=1
+            loaded=[1],
+            serving=lambda _: serving,
+            paths=lambda _: {"score": "in the JVM"},
+            runtime=lambda _: "x 1, Java 21",
+            restarts=2,
+            newest_scored=1,
         )
         states = {
             3: PartitionState(position=Position(70, 1), held="waits", damage="at 70", deleted=(60, 65), model_s=1.5)

@@ -175,8 +175,8 @@ def settings() -> bytes:
 
 FORMATS: Mapping[str, tuple[int, str, Callable[[], Any]]] = {
     "commands": (1, "json", commands),
-    "statuses": (4, "json", statuses),
-    "contract": (3, "binpb", contract),
+    "statuses": (5, "json", statuses),
+    "contract": (4, "binpb", contract),
     "offsets": (3, "json", offsets),
     "answers": (1, "json", answers),
     "names": (3, "json", names),

@@ -36,6 +36,7 @@ class Lab:
 
     def __init__(self, folder: Path, kind: str, *, heap_mb: int = 512, main: str = "harness.lab") -> None:
         folder.mkdir()
+        self.kind = kind
         self._loads = 0
         self._connection, theirs = socket.socketpair()
         with theirs:

@@ -278,6 +278,7 @@ RULES = [
         "self.progress.loaded and following is None",
         "True",
     ),
+    _rule("a worker that lacks the kind joins", "agenda.agenda:Agenda._join", "not unable", "True"),
     _rule("a worker joins with nothing loaded", "agenda.agenda:Agenda._missing", "self.progress.loaded", "True"),
     _rule(
         "a superseded one is not taken up again",

@@ -17,6 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "licences.md"
 _IMAGE = [ROOT / "ops" / "image" / f"{target}.lock" for target in ("worker", "gateway", "spark")]
+_KINDS = [ROOT / "ops" / "image" / f"{kind}.lock" for kind in ("lightgbm", "onnx", "xgboost")]
 _JARS = ROOT / "worker" / "hotswap" / "local" / "locks"
 _PINNED = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^ ;\\]+)(?P<marker> ; [^\\]+)?", re.MULTILINE)
 _ROW = re.compile(
@@ -79,7 +80,7 @@ def locked() -> dict[str, tuple[str, str]]:
     """Return each locked package's and jar's versions, and the locks that have it, as the page's cells."""
     versions: dict[str, dict[str, None]] = {}
     locks: dict[str, dict[str, None]] = {}
-    for path in [*_IMAGE, *sorted(ROOT.glob("requirements*.lock")), ROOT / "ops" / "image" / "build.lock"]:
+    for path in [*_IMAGE, *_KINDS, *sorted(ROOT.glob("requirements*.lock")), ROOT / "ops" / "image" / "build.lock"]:
         for pin in read_lock(path):
             versions.setdefault(pin.name, {})[pin.version] = None
             locks.setdefault(pin.name, {})[path.stem] = None
@@ -88,8 +89,11 @@ def locked() -> dict[str, tuple[str, str]]:
             name, version = line.split()[0].rsplit(":", 1)
             versions.setdefault(name, {})[version] = None
             locks.setdefault(name, {})[f"{path.stem} (jars)"] = None
-    images = {path.stem for path in _IMAGE}
-    needed = {name: [lock for lock in found if lock in images] or found for name, found in locks.items()}
+    images, kinds = ({path.stem for path in paths} for paths in (_IMAGE, _KINDS))
+    needed = {
+        name: [lock for lock in found if lock in images] or [lock for lock in found if lock in kinds] or list(found)
+        for name, found in locks.items()
+    }
     return {name: (", ".join(found), ", ".join(needed[name])) for name, found in sorted(versions.items())}
 
 

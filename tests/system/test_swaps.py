@@ -161,7 +161,7 @@ async def test_every_kind_of_bad_swap_is_refused_with_its_code_and_the_old_gener
         "DIGEST_MISMATCH": Change(model=Model(glm, "0" * 64)),
         "ARTIFACT_UNREACHABLE": Change(model=Model(f"{deployment.settings.store}/nothing.zip", "0" * 64)),
         "URI_DENIED": Change(model=Model((models / "iris_glm.zip").as_uri(), digest)),
-        "MODEL_UNSUPPORTED": Change(model=models / "iris_glm.zip", kind="abacus"),
+        "KIND_MISSING": Change(model=models / "iris_glm.zip", kind="abacus"),
         "SCHEMA_MISMATCH": Change(model=models / "cancer_gbm.zip"),
         "PROTO_INVALID": Change(proto=broken, cut=Cut.AT_ONCE),
         "NO_OPERATION": Change(proto=other, cut=Cut.AT_ONCE),

@@ -7,6 +7,7 @@ from hotswap.agenda.progress import GenerationState
 from hotswap.batch import Position
 from hotswap.errors import SwapCode, SwapError
 from hotswap.pipeline.ports import Serve, Wait
+from hotswap.swap import PauseCommand
 
 STAGED = ["1 STAGING", "stage 1"]
 
@@ -262,6 +263,61 @@ def test_a_starting_worker_stages_the_partitions_floors_before_it_joins():
     desk.ready(3)
     assert "join" in desk.turn(), "it has staged all it can"
     assert isinstance(desk.agenda.progress.choose(0, Position(50, 2)), Wait)
+
+
+def without_the_kind(*positions):
+    """Return a starting worker that cannot load generation 2, as its installation lacks the kind."""
+    desk = Desk(1, 2, partitions=len(positions))
+    desk.looked(*positions)
+    assert "stage 2" in desk.turn()
+    desk.failed(2, SwapCode.KIND_MISSING, "x is not installed here")
+    assert "stage 1" in desk.turn()
+    desk.ready(1)
+    return desk
+
+
+def test_a_worker_whose_installation_lacks_the_kind_of_a_partitions_generation_does_not_join_and_says_why():
+    desk = without_the_kind(Position(50, 1), Position(50, 2))
+    assert desk.turn() == []
+    why = "partition 1 was last scored by generation 2, which it cannot load: x is not installed here"
+    assert desk.agenda.lacks == why
+    desk.timeline.receive(PauseCommand(command_id="p", is_paused=True), 0)
+    assert "join" not in desk.turn(), "after a resume it would hold the partition"
+    for _ in range(3):
+        assert desk.retried_after() > 0
+        desk.failed(2, SwapCode.KIND_MISSING, "x is not installed here")
+        assert "join" not in desk.turn()
+
+
+def test_a_worker_that_lacks_a_kind_joins_once_the_extra_is_installed():
+    desk = without_the_kind(Position(50, 2))
+    desk.turn()
+    assert desk.retried_after()
+    desk.ready(2)
+    assert "join" in desk.turn()
+
+
+def test_a_worker_that_lacks_a_kind_joins_once_a_newer_generation_takes_every_partition():
+    desk = without_the_kind(Position(50, 2))
+    desk.turn()
+    desk.command(3, cut={0: 60})
+    desk.turn()
+    desk.ready(3)
+    assert "join" not in desk.turn(), "the requests before the cut are generation 2's"
+    desk.looked(Position(60, 2))
+    assert "join" in desk.turn()
+
+
+def test_a_worker_joins_though_it_lacks_the_kind_of_a_generation_that_has_scored_nothing():
+    assert "join" in without_the_kind(Position(50, 1)).turn()
+
+
+def test_a_worker_that_fails_for_another_reason_than_the_kind_joins_when_it_has_staged_all_it_can():
+    desk = without_the_kind(Position(50, 2))
+    desk.turn()
+    assert desk.retried_after()
+    desk.failed(2, SwapCode.CACHE_FAILED)
+    assert "join" in desk.turn()
 
 
 def test_a_worker_whose_control_topic_was_emptied_says_what_to_do():

@@ -86,6 +86,8 @@ def test_statuses_are_read(content):
     ]
     assert (told[1].phase_seconds, told[1].reads) == ({"load": 0.5}, {"score": {"x": frozenset({"1", "2"})}})
     assert told[2].fields in ({}, {"score": {"x y": "x"}})  # since the second form
+    since_the_fifth = [(one.runtime, one.cpu) for one in told]
+    assert since_the_fifth in ([("", "")] * 5, [("", ""), *[("x 1, Java 21", "a CPU")] * 3, ("", "")])
     assert (told[-1].code, told[-1].message) == ("SCHEMA_MISMATCH", "column X is missing")
     view = read[5]
     assert (view.worker, view.at, view.generation, view.accepted, view.loaded) == ("w1", 1_790_000_000, 1, 1, (1,))
@@ -94,6 +96,9 @@ def test_statuses_are_read(content):
     since_the_third = part.oldest_ms, view.incarnation
     assert since_the_third in ((0, ""), (1_789_999_995_000, "a1b2c3d4"))
     assert view.machine.get("transactions") in (None, "version 2")  # since the fourth
+    kinds = {"h2o": "", "onnx": "onnxruntime is not installed here"}
+    since_the_fifth = view.kinds, view.runtime, view.machine.get("cpu")
+    assert since_the_fifth in (({}, "", None), (kinds, "x 1, Java 21", "a CPU"))
     assert (view.model_name, view.model_sha256, view.proto_sha256) == ("churn", DIGEST, Proto.inline(PROTO).sha256)
     assert (view.held, view.host_restarts, view.paths) == ("why it answers nothing", 2, {"score": "in the JVM"})
     assert view.warnings[1:] == ("what a model may reach",)

@@ -20,6 +20,8 @@ INSTALL = (IMAGE / "install").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 STORE = ("signatures", "s3")
 TARGETS = {"worker": STORE, "gateway": (*STORE, "gateway"), "spark": (*STORE, "gateway", "spark")}
+KINDS = ("lightgbm", "onnx", "xgboost")
+"""Those whose libraries a build argument adds."""
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 PINNED = re.compile(r"^([a-z0-9._-]+)==([^ ;\\]+)", re.MULTILINE)
 
@@ -67,7 +69,7 @@ def test_nothing_is_installed_that_no_hash_vouches_for():
         )
 
 
-@pytest.mark.parametrize("name", [*TARGETS, "build"])
+@pytest.mark.parametrize("name", [*TARGETS, *KINDS, "build"])
 def test_a_lock_of_the_image_has_hashes_and_the_versions_that_are_tested(name):
     text = (IMAGE / f"{name}.lock").read_text()
     pins = PINNED.findall(text)
@@ -85,7 +87,14 @@ def test_a_target_has_the_dependencies_and_its_extras(name, extras):
     wanted = [*PROJECT["dependencies"], *(line for extra in extras for line in PROJECT["optional-dependencies"][extra])]
     assert {Requirement(line).name for line in wanted} <= pins
     assert f"AS {name}\n" in DOCKERFILE
-    assert f"./install packages {name}.lock\n" in DOCKERFILE
+    assert f'./install packages "{name} ${{KINDS}}"\n' in DOCKERFILE
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_lock_of_a_kind_has_what_its_extra_needs(kind):
+    pins = {found for found, _ in PINNED.findall((IMAGE / f"{kind}.lock").read_text())}
+    assert {Requirement(line).name for line in PROJECT["optional-dependencies"][kind]} <= pins
+    assert f"any of {', '.join(KINDS[:-1])} and {KINDS[-1]}" in DOCKERFILE
 
 
 def test_what_the_dockerfile_copies_is_let_in():

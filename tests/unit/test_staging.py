@@ -36,7 +36,9 @@ class FakeHost:
             await FakeHost.go[self.number].wait()
         if error := FakeHost.fate.get(self.number):
             raise error
-        return SimpleNamespace(operations=("score",), paths={}, reads={}, fields={}, phase_seconds={"load": 0.1})
+        return SimpleNamespace(
+            operations=("score",), paths={}, reads={}, fields={}, runtime="x 1", phase_seconds={"load": 0.1}
+        )
 
     async def stop(self):
         FakeHost.stopped.append(self.number)
@@ -72,6 +74,7 @@ class FakeStore:
 class World:
     def __init__(self, partitions=1, **settings):
         self.timeline, self.store, self.states, self.said = Timeline(), FakeStore(), {}, []
+        self.runtimes = {}
         self.committed = {0: Position(0)}
         around = Surroundings(
             partitions=partitions,
@@ -92,6 +95,7 @@ class World:
         return self.committed
 
     def _report(self, told):
+        self.runtimes[told.swap.number, told.outcome.value] = told.runtime
         self.said.append((told.swap.number, told.outcome.value, told.error.code if told.error else ""))
 
     def command(self, number, **parts):
@@ -138,6 +142,17 @@ async def test_a_generation_serves_once_ready_and_the_old_one_is_retired(world):
         (2, "SERVING"),
         (1, "RETIRED"),
     ]
+
+
+async def test_each_report_from_ready_on_names_what_the_generation_is_scored_by(world):
+    FakeHost.fate = {2: SwapError(SwapCode.MODEL_INVALID, "bad")}
+    for number, last in ((1, (1, "SERVING", "")), (2, (2, "FAILED", "MODEL_INVALID")), (3, (1, "RETIRED", ""))):
+        world.command(number)
+        await world.until(lambda last=last: last in world.said)
+    named = {key for key, runtime in world.runtimes.items() if runtime == "x 1"}
+    assert named == {(1, "READY"), (1, "SERVING"), (1, "RETIRED"), (3, "READY"), (3, "SERVING")}
+    assert world.runtimes.keys() - named == {(1, "STAGING"), (2, "STAGING"), (2, "FAILED"), (3, "STAGING")}
+    assert world.staging.runtime(3) == "x 1"
 
 
 async def test_only_a_generation_loaded_beside_a_serving_one_has_low_priority(world):

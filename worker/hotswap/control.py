@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from itertools import islice
 from time import time
@@ -23,11 +23,13 @@ from hotswap.kafka.topics.admin import Admin
 from hotswap.kafka.topics.log import LogReader
 from hotswap.kafka.topics.watched import KafkaMonitor
 from hotswap.kafka.topics.writer import LogWriter
-from hotswap.local.machine import Machine, look
+from hotswap.local.machine import Machine, cpu, look
 from hotswap.pipeline.states import PartitionState
-from hotswap.printable import cut, few
+from hotswap.printable import cut
+from hotswap.runtimes.kinds import lacks
 from hotswap.settings import Settings
 from hotswap.staging import Staging
+from hotswap.statuses import SHORTENED, field_paths, shorten
 from hotswap.swap import Outcome, Timeline, Verdict
 from hotswap.trust.fold import Fold
 from hotswap.v1 import control_pb2 as wire
@@ -45,7 +47,6 @@ _DENIED_S = 1.0
 _AT_ONCE = 100
 _MOST_PARTITIONS = 20
 _FRAMING_BYTES = 512  # upper bound on Kafka's overhead for a record in a batch of its own
-_LENGTHS = (10_000, 1_000, 100, 0)
 
 
 class Control:
@@ -144,8 +145,8 @@ class Control:
         verdict = Verdict(report.swap.command_id, report.swap.number, report.outcome)
         if report.error:
             verdict = replace(verdict, code=report.error.code, message=report.error.message)
-        paths = {name: _field_paths(read, report.fields.get(name, {})) for name, read in report.reads.items()}
-        self._publish_verdict(verdict, report.phases, paths)
+        paths = {name: field_paths(read, report.fields.get(name, {})) for name, read in report.reads.items()}
+        self._publish_verdict(verdict, report.phases, paths, report.runtime)
 
     async def status(self, staging: Staging, states: Mapping[int, PartitionState], admin: Admin) -> None:
         """Publish this worker's generation and lag, and set the corresponding gauges."""
@@ -201,7 +202,7 @@ class Control:
                 why = await find(staging.serving(newest).generation.model.uri)
                 restore = f"`hotswap store restore {self._settings.deployment}` puts it back"
                 lost = f"a worker without generation {newest} in its cache could not start with it ({restore}): {why}"
-                self._store_fault = cut(lost, _LENGTHS[1]) if why else ""
+                self._store_fault = cut(lost, SHORTENED[1]) if why else ""
             await asyncio.sleep(_MACHINE_S)
 
     async def farewell(self, staging: Staging) -> None:
@@ -237,7 +238,7 @@ class Control:
         return folded and folded[1]
 
     def _publish_verdict(
-        self, verdict: Verdict, phases: Mapping[str, float], reads: Mapping[str, wire.FieldPaths]
+        self, verdict: Verdict, phases: Mapping[str, float], reads: Mapping[str, wire.FieldPaths], runtime: str = ""
     ) -> None:
         assert verdict.outcome is not None
         settings = self._settings
@@ -253,6 +254,8 @@ class Control:
             at=_now(),
             phase_seconds=phases,
             reads=reads,
+            runtime=runtime,
+            cpu=cpu() if runtime else "",
         )
         key = f"{settings.deployment}/{verdict.generation}/{settings.worker_id}/{verdict.command_id}"
         self._enqueue(key, wire.Status(swap=swap))
@@ -287,6 +290,7 @@ class Control:
             warnings=self._warnings(),
             machine={
                 **self._machine.facts,
+                "cpu": cpu(),
                 "compression": self._settings.compression,
                 "transactions": self.transactions(),
                 "sandbox": f"{self._settings.sandbox} ({HostProcess.layers()})",
@@ -295,6 +299,8 @@ class Control:
             trust_sha256=self.fold.guard.trust_sha256,
             held=self._timeline.held,
             incarnation=self._incarnation,
+            kinds=lacks(),
+            runtime=staging.runtime(newest) if newest else "",
         )
 
     def _warnings(self) -> list[str]:
@@ -318,29 +324,6 @@ class Control:
     def _enqueue_worker_status(self, status: wire.WorkerStatus) -> None:
         key = f"{self._settings.deployment}/{self._settings.worker_id}"
         self._enqueue(key, wire.Status(worker=status))
-
-
-def _field_paths(reads: Mapping[str, Sequence[str]], fields: Mapping[str, str]) -> wire.FieldPaths:
-    known = {path: wire.KnownValues(values=values) for path, values in reads.items() if values}
-    return wire.FieldPaths(paths=reads, known=known, columns=fields)
-
-
-def shorten(status: wire.Status, most: int) -> None:
-    """Shorten the human-readable texts of a status until it has at most `most` bytes, and mark each shortened text."""
-    worker = status.worker if status.HasField("worker") else None
-    swap = status.swap if status.HasField("swap") else None
-    paths = dict(worker.paths) if worker else {}
-    for longest in _LENGTHS:
-        if status.ByteSize() <= most:
-            return
-        for part in worker.partitions if worker else ():
-            part.held = cut(part.held, longest)
-        if worker and (kept := few(paths, longest)) != paths:
-            worker.paths.clear()
-            worker.paths.update(kept)
-        if swap:
-            swap.reads.clear()
-            swap.message = cut(swap.message, longest)
 
 
 def _now() -> Timestamp:

@@ -60,10 +60,13 @@ class SwapCode(StrEnum):
     """Fails the staging: the proto does not compile, or is too large. The message quotes protoc."""
     NO_OPERATION = "NO_OPERATION"
     """Fails the staging: the proto declares no rpc, so there is nothing to serve. Add a service with one."""
+    KIND_MISSING = "KIND_MISSING"
+    """Fails the staging, or refuses the command before it is written if a live worker says so: its installation cannot
+    load this kind of model. Install the extra that the message names, or upgrade it; or stop that worker."""
     MODEL_INVALID = "MODEL_INVALID"
     """Fails the staging: the artifact is not a model of the given kind, is damaged, or cannot be instantiated."""
     MODEL_UNSUPPORTED = "MODEL_UNSUPPORTED"
-    """Fails the staging: the kind of model, or something that this model needs, is not supported."""
+    """Fails the staging: something that this model needs is not supported."""
     CONFIGURATION_INVALID = "CONFIGURATION_INVALID"
     """Fails the staging: the configuration has an option that the model's runtime does not know or a value that is not
     allowed, or asks for a longer deadline than the worker allows (HOTSWAP_MAX_DEADLINE_MS)."""

@@ -89,6 +89,7 @@ class Staging:
         self._standbys = Standbys(heap_mb=settings.host_heap_mb, child=child, sandbox=sandbox_of(settings))
         self._spare_kinds = set(filter(None, map(str.strip, settings.spare_kinds.split(","))))
         self._loaded: dict[int, _Loaded] = {}
+        self._runtimes: dict[int, str] = {}  # of those that were reported while loaded, until they are as retired
         self._task: asyncio.Task[None] | None = None
         self._retiring: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
@@ -138,6 +139,10 @@ class Staging:
         """Return, for each operation of a loaded generation, how its requests reach the model, as text for a person."""
         return self._loaded[number].description.paths
 
+    def runtime(self, number: int) -> str:
+        """Return the versions of what a loaded generation is scored by, as text for a person."""
+        return self._loaded[number].description.runtime
+
     def poke(self) -> None:
         """Wake the staging loop and the waiting partitions, after the timeline has changed."""
         self._changed.set()
@@ -179,12 +184,8 @@ class Staging:
         for action in actions:
             self._agenda.did(action)
             match action:
-                case Report(swap):
-                    loaded = self._loaded.get(swap.number)
-                    description = loaded and loaded.description
-                    self._around.report(
-                        replace(action, reads=description.reads, fields=description.fields) if description else action
-                    )
+                case Report():
+                    self._around.report(self._described(action))
                 case Stage(swap):
                     self._task = asyncio.create_task(self._stage(swap), name=f"stage-{swap.number}")
                 case Cancel():
@@ -198,6 +199,14 @@ class Staging:
                     log.warning("worker.join_deferred", extra={"why": why})
                 case Join():
                     self.prepared.set()
+
+    def _described(self, report: Report) -> Report:
+        number = report.swap.number
+        if number not in self._loaded:
+            return replace(report, runtime=self._runtimes.pop(number, ""))
+        known = self._loaded[number].description
+        self._runtimes[number] = known.runtime
+        return replace(report, reads=known.reads, fields=known.fields, runtime=known.runtime)
 
     async def _stage(self, swap: Swap) -> None:
         failpoint("stage.begun")

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 
 import pytest
@@ -25,6 +26,7 @@ async def test_a_host_reports_what_it_serves_and_how_long_each_phase_took():
         {"Classify": "examples.iris.Species"},
     )
     assert "sepal_length (numeric)" in description.columns
+    assert re.fullmatch(r"h2o-genmodel [0-9.]+, Java [0-9.]+", description.runtime)
     assert description.phase_seconds.keys() == {"start", "load", "warm"}
     assert all(seconds > 0 for seconds in description.phase_seconds.values())
 

@@ -9,24 +9,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fakes.flat import Requests
+from harness.drafts import Models
 from harness.lab import Lab
 from hotswap.batch import Ask, Code, Format, Refusal
-from hotswap.codec.proto import Operation
-from hotswap.codec.proto import compile as compile_proto
 from hotswap.errors import SwapCode, SwapError
 from hotswap.generation import Configuration
-from hotswap.host.load import Load
-from hotswap.packages.draft import draft_proto, fields_of
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 from onnx import TensorProto, helper  # noqa: E402 - only where it is installed
 
+from fakes.onnx_files import value, written  # noqa: E402
+
 pytestmark = pytest.mark.onnx
 MODELS = Path(__file__).parents[2] / "models" / "onnx"
 TRAINED = sorted(path.stem for path in MODELS.glob("*.json"))
 TOLERANCE = 1e-6  # float32
+ONNX = Models("onnx")
+load_of, drafted = ONNX.load_of, ONNX.drafted
 FLOWERS = Configuration(runtime={"columns": "a,b,c,d"})
 
 
@@ -34,41 +34,6 @@ FLOWERS = Configuration(runtime={"columns": "a,b,c,d"})
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with Lab.of(tmp_path_factory.mktemp("lab") / "fast", "onnx") as made:
         yield made
-
-
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    made = Lab(tmp_path_factory.mktemp("lab") / "plain", "onnx", main="fakes.plain_lab")
-    yield made
-    made.close()
-
-
-def load_of(model: Path, proto: str = "", configuration: Configuration | None = None) -> Load:
-    return Load(
-        generation=1,
-        kind="onnx",
-        model=model,
-        proto=proto.encode(),
-        is_descriptor_set=False,
-        configuration=configuration or Configuration(),
-        samples=(),
-        heap_mb=512,
-    )
-
-
-def drafted(lab: Lab, model: Path, configuration: Configuration | None = None) -> tuple[Operation, Load]:
-    """Return the operation of the proto that is drafted for a model, and what loads it."""
-    interface = lab.describe(load_of(model, configuration=configuration))
-    assert interface.columns is not None
-    draft = draft_proto(
-        "m", about=interface.description, operations=["score"], inputs=fields_of(interface.columns),
-        outputs=interface.outputs, is_flat=True,
-    )  # fmt: skip
-    (operation,) = compile_proto(draft.text.encode()).operations.values()
-    made = Configuration(
-        columns=dict(draft.columns), outputs=dict(draft.outputs), runtime=configuration.runtime if configuration else {}
-    )
-    return operation, load_of(model, draft.text, made)
 
 
 def session_of(model: Path) -> Any:
@@ -159,33 +124,6 @@ def test_the_elements_of_a_vector_have_the_names_that_the_configuration_gives(la
 
     assert [field.name for field in operation.input.DESCRIPTOR.fields] == ["a", "b", "c", "d"]
     assert set(ready.paths.values()) == {"in the JVM"}
-
-
-def test_the_fast_path_and_the_fallback_return_the_same_bytes_and_refusals(lab: Lab, plain: Lab) -> None:
-    operation, load = drafted(lab, MODELS / "gbm.onnx", FLOWERS)
-    requests = Requests(operation, seed=3).take(5_000)
-    assert set(lab.load(load).paths.values()) == {"in the JVM"}
-    assert set(plain.load(load).paths.values()) == {"through Python: as the test wants it"}
-
-    fast = [answer for start in range(0, 5_000, 997) for answer in lab.score(requests[start : start + 997]).answers]
-    slow = [answer for start in range(0, 5_000, 50) for answer in plain.score(requests[start : start + 50]).answers]
-
-    assert [place for place, pair in enumerate(zip(fast, slow, strict=True)) if pair[0] != pair[1]][:3] == []
-    assert 0 < sum(isinstance(answer, Refusal) for answer in fast) < len(fast)
-
-
-def written(
-    path: Path, nodes: list[Any], inputs: list[Any], outputs: list[Any], *, domain: str = "", **more: Any
-) -> Path:
-    """Write a model of these nodes."""
-    opsets = [helper.make_opsetid("", 17), *([helper.make_opsetid(domain, 1)] if domain else [])]
-    graph = helper.make_graph(nodes, "g", inputs, outputs, **more)
-    path.write_bytes(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
-    return path
-
-
-def value(name: str, kind: int, *inner: int | str) -> Any:
-    return helper.make_tensor_value_info(name, kind, ["N", *inner])
 
 
 def test_whole_numbers_and_truths_keep_every_digit_and_refuse_what_they_cannot_hold(lab: Lab, tmp_path: Path) -> None:

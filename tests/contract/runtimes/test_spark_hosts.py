@@ -1,6 +1,7 @@
 """Model hosts with Spark inside: a jar with a session, and jobs in a serving host and in a warm standby."""
 
 import asyncio
+import re
 
 import pytest
 from google.protobuf import json_format
@@ -46,7 +47,8 @@ async def test_a_jar_that_uses_spark_has_an_active_session(tmp_path):
     path.write_bytes(jar("spark"))
     proto = proto_of([{"x": 1.0}], [{"value": 1.0}])
     host = host_of("spark-jar", path, proto, {"class": "sessions.Squares", "method": "square"})
-    await host.start()
+    description = await host.start()
+    assert re.fullmatch(r"Spark 4\.[0-9.]+, Java [0-9.]+", description.runtime)
     try:
         assert await answers_of(host, proto, [{"x": 1.5}, {"x": -3}]) == [{"value": 2.25}, {"value": 9}]
     finally:
@@ -77,5 +79,7 @@ async def test_serving_hosts_can_still_run_jobs_and_a_standby_skips_javas_start(
         for host in hosts:
             await host.stop()
 
+    assert warm.runtime == cold.runtime
+    assert re.fullmatch(r"Spark 4\.[0-9.]+, Java [0-9.]+", cold.runtime)
     assert warm.phase_seconds["start"] < cold.phase_seconds["start"]
     assert warm.phase_seconds["load"] < cold.phase_seconds["load"] / 2

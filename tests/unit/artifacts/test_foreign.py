@@ -25,9 +25,6 @@ REAL = {
     "sk_bz2.joblib": "a joblib file of scikit-learn",
     "sk_xz.joblib": "a joblib file of scikit-learn",
     "sk_lzma.joblib": "a joblib file of scikit-learn",
-    "xgb.json": "a model of XGBoost",
-    "xgb.ubj": "a model of XGBoost",
-    "lgb.txt": "a model of LightGBM",
     "m.safetensors": "a safetensors file, which holds weights alone",
     "gbm_small.java": "the Java source of an H2O model (a POJO)",
     "glm_small": "H2O's binary model of version 3.46.0.11",
@@ -38,6 +35,10 @@ FILES = {
     "a model or weights of PyTorch": b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.",
     "a Python pickle": pickle.dumps({"a": 1}, 2),
     "a dump of XGBoost's trees": b"booster[0]:\n0:leaf=0.5\n",
+    "a dump of LightGBM's trees": b'{"name":"tree","version":"v4"}',
+    "a Python pickle of LightGBM": b"\x80\x04\x95W"
+    + bytes(7)
+    + b"\x8c\x10lightgbm.sklearn\x94\x8c\x0eLGBMClassifier\x94\x93",
     "a model of CatBoost": b"CBM1\x10\x00\x00\x00",
     "a PMML document": b'<?xml version="1.0"?>\n<PMML xmlns="http://www.dmg.org/PMML-4_4" version="4.4"/>',
     "a CoreML model": b"\x08\x04\x12\x02\x0a\x00\x9a\x19\x00",
@@ -92,6 +93,31 @@ def test_a_model_in_the_format_of_onnx_is_recognized_by_its_content(tmp_path):
     (tmp_path / "model").write_bytes((STRANGERS / "m.onnx").read_bytes())
 
     assert find_kind(tmp_path / "model") == find_kind(STRANGERS / "m.onnx") == "onnx"
+
+
+@pytest.mark.parametrize("name", ["xgb.json", "xgb.ubj"])
+def test_a_model_of_xgboost_is_recognized_by_its_content(tmp_path, name):
+    (tmp_path / "model").write_bytes((STRANGERS / name).read_bytes())
+
+    assert find_kind(tmp_path / "model") == find_kind(STRANGERS / name) == "xgboost"
+    assert explain(tmp_path / "model", "xgboost") == ""
+    assert explain(tmp_path / "model", "onnx") == "is a model of XGBoost: pass it as kind xgboost"
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 5])
+def test_a_pickle_of_xgboost_is_told_how_to_save_the_model(tmp_path, protocol):
+    (tmp_path / "model").write_bytes(pickle.dumps({"xgboost.core": 1}, protocol))
+
+    assert explain(tmp_path / "model").startswith("is a Python pickle or joblib file of XGBoost: load it with ")
+    assert 'model.save_model("model.ubj")' in explain(tmp_path / "model")
+
+
+def test_the_text_of_a_lightgbm_model_is_recognized_by_its_content(tmp_path):
+    (tmp_path / "model").write_bytes((STRANGERS / "lgb.txt").read_bytes())
+
+    assert find_kind(tmp_path / "model") == "lightgbm"
+    assert explain(tmp_path / "model", "h2o") == "is a model of LightGBM: pass it as kind lightgbm"
+    assert explain(tmp_path / "model", "lightgbm") == ""
 
 
 @pytest.mark.parametrize("name", FILES)

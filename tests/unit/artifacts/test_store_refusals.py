@@ -36,7 +36,11 @@ async def test_a_name_that_leaves_the_folder_is_refused_before_anything_is_writt
 
 
 @pytest.mark.parametrize(
-    ("name", "told"), [("sk_xz.joblib", "a joblib file of scikit-learn"), ("lgb.txt", "a model of LightGBM")]
+    ("name", "told"),
+    [
+        ("sk_xz.joblib", "a joblib file of scikit-learn"),
+        ("m.safetensors", "a safetensors file, which holds weights alone"),
+    ],
 )
 async def test_a_file_of_another_library_is_refused_as_what_it_is(settings, publish, name, told):
     error = await refusal(Store(settings), publish((STRANGERS / name).read_bytes()))

@@ -159,7 +159,7 @@ def test_what_means_missing_is_packed_and_read_so_in_the_sample(files, cluster):
     with open_package(files / "churn" / "modeldump.zip") as package:
         assert package.configuration.text.missing == {"", "-", "NA"}
         assert len(package.samples) == 2
-    FakeWorker(cluster, Settings(deployment="d"), "w1")
+    FakeWorker(cluster, Settings(deployment="d"), "w1").speak(kinds={"abacus": "", "h2o": ""})
     hotswap("swap", "d", "--package", "churn/modeldump.zip", "--samples", "rows.csv")
     assert last_command(cluster).configuration.text.missing == {"", "-", "NA"}
     assert len(last_command(cluster).samples) == 2
@@ -202,7 +202,7 @@ def last_command(cluster):
 
 
 def test_a_package_is_swapped_in_with_all_its_parts(cluster, files):
-    FakeWorker(cluster, Settings(deployment="d"), "w1")
+    FakeWorker(cluster, Settings(deployment="d"), "w1").speak(kinds={"abacus": "", "h2o": ""})
     pack("--sample", "rows.csv", "--config", "c.json")
     hotswap("swap", "d", "--package", "churn/modeldump.zip")
     command = last_command(cluster)
@@ -216,7 +216,7 @@ def test_a_package_is_swapped_in_with_all_its_parts(cluster, files):
 
 
 def test_options_override_the_parts_of_a_package(cluster, files):
-    FakeWorker(cluster, Settings(deployment="d"), "w1")
+    FakeWorker(cluster, Settings(deployment="d"), "w1").speak(kinds={"abacus": "", "h2o": ""})
     pack("--sample", "rows.csv")
     write_zip(files / "mojo.zip", {"model.ini": b""})
     words = ("--model", "mojo.zip", "--proto", "own.proto", "--config", "c.json")

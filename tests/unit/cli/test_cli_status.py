@@ -31,7 +31,8 @@ def test_status_shows_who_serves_what_and_who_is_dead(cluster, settings):
     assert [(worker["worker"], worker["is_live"]) for worker in view["workers"]] == [("w1", True), ("w2", False)]
     (command,) = view["commands"]
     assert (command["title"], command["verdict"]) == ("swap to 1: model model, proto", "ACCEPTED")
-    assert command["workers"]["w2"] == {"outcome": "FAILED", "code": "SCHEMA_MISMATCH", "message": "column x"}
+    told = {"outcome": "FAILED", "code": "SCHEMA_MISMATCH", "message": "column x"}
+    assert command["workers"]["w2"] == told | {"runtime": "", "cpu": ""}
     shown = hotswap("status", "d").stdout
     assert "d: generation 1 serves, 1 worker" in shown
     assert "dead?" in shown
@@ -92,6 +93,15 @@ def test_a_swap_that_failed_and_changed_nothing_is_history_and_why_prints_all_it
     assert told.endswith(f": accepted\nw1: FAILED SCHEMA_MISMATCH\n{why}\n")
     (command,) = json.loads(hotswap("status", "d", "--why", "2", "--json").stdout)
     assert command["workers"]["w1"]["message"] == why
+    assert hotswap("status", "d", "--why", "1").stdout.endswith(": accepted\nw1: SERVING\nx 1, Java 21, on a CPU\n")
+    (command,) = json.loads(hotswap("status", "d", "--why", "1", "--json").stdout)
+    assert command["workers"]["w1"] == {
+        "outcome": "SERVING",
+        "code": "",
+        "message": "",
+        "runtime": "x 1, Java 21",
+        "cpu": "a CPU",
+    }
     assert "no command for generation 3" in one_line(hotswap("status", "d", "--why", "3", code=2))
     assert "needs the DEPLOYMENT" in one_line(hotswap("status", "--why", "2", code=2))
 

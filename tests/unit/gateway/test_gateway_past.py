@@ -53,6 +53,7 @@ async def test_the_history_has_each_command_its_outcomes_and_when_it_served(gate
     assert (second["model"], pause["model"], pause["served_from_ms"]) == (None, None, None)
     assert third["workers"]["w3"]["code"] == "PROTO_INVALID"
     assert third["workers"]["w2"]["phase_seconds"] == {"load": 0.5}
+    assert (third["workers"]["w2"]["runtime"], third["workers"]["w2"]["cpu"]) == ("x 1, Java 21", "a CPU")
     assert first["served_from_ms"] <= first["served_until_ms"] == second["served_from_ms"] <= third["served_from_ms"]
     assert third["served_until_ms"] is None
 

@@ -127,6 +127,18 @@ async def test_what_serves_is_shown_and_commands_are_carried_out(gateway, proto_
         assert (await client.get("/v1/e")).json()["detail"] == "this gateway has no deployment 'e': it has d"
 
 
+async def test_a_swap_that_a_live_worker_cannot_load_is_a_conflict_and_writes_nothing(gateway, cluster, proto_text):
+    async with gateway() as client:
+        cluster.worker.speak(generation=1, kinds={"h2o": "x is not installed here: install hotswap[x]"})
+        reply = await client.post("/v1/d/swap", files={"proto": proto_text.encode() + b"// 2"})
+        assert (reply.status_code, reply.json()["code"]) == (409, "KIND_MISSING")
+        assert "worker (x is not installed here" in reply.json()["detail"].replace(cluster.worker.name, "worker")
+        assert len(cluster.topics["d.control"][0]) == 1
+        cluster.worker.speak(generation=1, kinds={"h2o": ""})
+        reply = await client.post("/v1/d/swap", files={"proto": proto_text.encode() + b"// 2"})
+        assert (reply.status_code, reply.json()["generation"]) == (200, 2)
+
+
 async def test_a_body_beyond_the_bound_is_refused_also_if_its_length_is_not_told(gateway):
     async def parts():
         for _ in range(3):

@@ -61,13 +61,14 @@ def serve(monkeypatch, *messages):
 
 def test_each_step_of_loading_is_announced_before_it_begins(monkeypatch):
     done = []
-    runtime = SimpleNamespace(load=lambda *_: done.append("load"))
+    runtime = SimpleNamespace(load=lambda *_: done.append("load"), versions=lambda _: "x 1")
     monkeypatch.setattr(child.proto, "compile", lambda *_: done.append("compile"))
     monkeypatch.setattr(child, "runtime_of", lambda _: runtime)
     monkeypatch.setattr(child, "Dispatcher", lambda **_: SimpleNamespace(describe=dict))
     monkeypatch.setattr(child, "check_samples", lambda *_: done.append("samples"))
     monkeypatch.setattr(child, "warm", lambda *_: done.append("warm"))
-    child._load(ORDER, lambda step: done.append(step.value))
+    _, facts = child._load(ORDER, lambda step: done.append(step.value))
+    assert facts["runtime"] == "x 1"
     steps = ["loading the model", "compile", "load", "scoring the samples", "samples", "warming up", "warm"]
     assert done == steps
 

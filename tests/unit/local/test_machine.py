@@ -29,6 +29,25 @@ def test_a_sound_machine_tells_of_its_java_and_its_cache_and_has_no_fault(sound,
     assert module.look(cache) == (told, ())
 
 
+def test_a_cpu_is_called_by_its_model_or_where_the_system_does_not_tell_that_by_its_architecture(monkeypatch):
+    monkeypatch.setattr(module.platform, "machine", lambda: "aarch64")
+    for told, name in (
+        ("processor\t: 0\nmodel\t\t: 85\nmodel name\t: Xeon: 2.50GHz\nmodel name\t: other\n", "Xeon: 2.50GHz"),
+        ("processor\t: 0\nCPU part\t: 0xd0c\n", "aarch64"),
+        (None, "aarch64"),
+    ):
+
+        def read_text(_, errors, told=told):
+            if told is None:
+                raise FileNotFoundError
+            return told
+
+        monkeypatch.setattr(module.Path, "read_text", read_text)
+        module.cpu.cache_clear()
+        assert module.cpu() == name
+    module.cpu.cache_clear()
+
+
 def test_a_machine_without_java_says_that_no_host_can_be_started(sound, tmp_path):
     def find_java():
         raise StartError("no Java 17 or newer: install one")

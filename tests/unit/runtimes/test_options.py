@@ -11,8 +11,10 @@ from hotswap.runtimes.kinds import kinds, runtime_of
 IMPOSSIBLE = {
     "h2o": {"contributions": "yes"},
     "java": {"input": "xml"},
+    "lightgbm": {"iterations": "10"},
     "onnx": {"threads": "0"},
     "spark": {"fallback": "yes"},
+    "xgboost": {"contributions": "yes"},
 }
 IMPOSSIBLE["spark-jar"] = IMPOSSIBLE["java"]
 

@@ -24,8 +24,8 @@ class Cancel:
 class Report:
     """Publish a swap's outcome to the status topic, with its error or the seconds that each phase of staging took.
 
-    Staging adds what the generation `reads`, if it is loaded: operation -> field -> the values that it knows; and the
-    `fields` of the model's columns: operation -> column -> field.
+    Staging adds what the generation `reads`, if it is loaded: operation -> field -> the values that it knows; the
+    `fields` of the model's columns: operation -> column -> field; and the versions of its `runtime`, also once retired.
     """
 
     swap: Swap
@@ -34,6 +34,7 @@ class Report:
     phases: Mapping[str, float] = field(default_factory=dict)
     reads: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
     fields: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    runtime: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -274,13 +274,14 @@ class Agenda:
     def _join(self, following: int | None, positions: Mapping[int, Position]) -> Iterator[Action]:
         """Join once every partition can be scored here, because joining takes partitions from other workers.
 
-        Do not wait until nothing is left to stage: swaps may arrive faster than that.
+        Do not wait until nothing is left to stage, as swaps may arrive faster than that, but for a kind that it lacks.
         """
         if self._is_prepared:
             return
-        lacks = self._missing(positions)
+        unable = self.progress.unable(positions)
+        lacks = unable or self._missing(positions)
         is_at_its_end = self.progress.loaded and following is None
-        if not lacks or (is_at_its_end and self._looked_at is not None):
+        if not unable and (not lacks or (is_at_its_end and self._looked_at is not None)):
             yield Join()
         else:
             yield from self._stay_out(lacks)
@@ -321,8 +322,7 @@ class Agenda:
         That fails a new swap. A generation that was accepted before this worker started is tried again: others may have
         it, though it has not answered anything yet. Such tries report nothing new, unless they fail for another reason.
         """
-        if self.progress.of(number) is GenerationState.STAGING:
-            self.progress.move(number, GenerationState.FAILED)
+        self.progress.fail(number, error)
         self._failures[number] = self._failures.get(number, (0, 0.0))[0] + 1, now
         self._has_superseded = False
         is_told = number in self._out_of_reach and is_out_of_reach

@@ -18,6 +18,7 @@ from enum import StrEnum
 from itertools import islice
 
 from hotswap.batch import Position
+from hotswap.errors import SwapCode, SwapError
 from hotswap.pipeline.ports import Serve, Wait
 from hotswap.swap import Swap, Timeline, out_of_reach
 
@@ -47,6 +48,7 @@ class Progress:
     def __init__(self, timeline: Timeline) -> None:
         self.timeline = timeline
         self._states: dict[int, GenerationState] = {}
+        self._unable: dict[int, str] = {}  # those whose kind this worker's installation cannot load, and why
 
     def of(self, number: int) -> GenerationState:
         """Return the state of an accepted generation."""
@@ -57,6 +59,14 @@ class Progress:
         if state not in _LEGAL[self.of(number)]:
             raise AssertionError(f"generation {number}: {self.of(number)} -> {state} is not a legal transition")
         self._states[number] = state
+
+    def fail(self, number: int, error: SwapError) -> None:
+        """Record that the staging of a generation failed, for the first time or again."""
+        if self.of(number) is GenerationState.STAGING:
+            self.move(number, GenerationState.FAILED)
+        self._unable.pop(number, None)
+        if error.code is SwapCode.KIND_MISSING:
+            self._unable[number] = error.message
 
     @property
     def loaded(self) -> list[int]:
@@ -106,6 +116,18 @@ class Progress:
         """
         choice = self.choose(partition, position)
         return choice.why if isinstance(choice, Wait) and choice.number is not None else ""
+
+    def unable(self, positions: Mapping[int, Position]) -> str:
+        """Return which partition this worker's installation cannot score, and why; empty: it lacks no kind for any.
+
+        A pause does not count.
+        """
+        for partition, at in positions.items():
+            course = (swap for swap in self.course(partition, at) if swap.takes(partition, at.offset))
+            if at.floor in self._unable and not any(self.of(swap.number) is GenerationState.READY for swap in course):
+                why = self._unable[at.floor]
+                return f"partition {partition} was last scored by generation {at.floor}, which it cannot load: {why}"
+        return ""
 
     def would_end(self, waiting: Mapping[int, Position], number: int) -> bool:
         """Whether all these partitions could be scored once generation `number` is ready, at least one of them again.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from hotswap.artifacts.archive import list_names, write_zip
-from hotswap.artifacts.foreign import describe, is_onnx
+from hotswap.artifacts.foreign import describe, is_booster, is_lightgbm, is_onnx
 from hotswap.errors import SwapError, UsageError
 
 _SPARK: Final = re.compile(r"([^/]+/)?metadata/part-[^/]+")
@@ -36,6 +36,12 @@ _SIGNS: Final[dict[str, tuple[str, Callable[[Sequence[str]], bool]]]] = {
     "onnx": ("a file that ends with .onnx", _is_onnx),
     "java": ("META-INF/MANIFEST.MF of a jar, or only jars", _is_java),
 }
+_BY_CONTENT: Final[dict[str, Callable[[Path], bool]]] = {
+    "lightgbm": is_lightgbm,
+    "onnx": is_onnx,
+    "xgboost": is_booster,
+}
+"""The kinds of model that are recognized by the beginning of a file."""
 
 
 class UnknownKind(UsageError):
@@ -63,8 +69,8 @@ def find_kind(path: Path) -> str:
     check_model(path)
     if path.suffix == ".jar":
         return "java"
-    if is_onnx(path):
-        return "onnx"
+    if kind := next((kind for kind, fits in _BY_CONTENT.items() if fits(path)), ""):
+        return kind
     try:
         names = _names(path)
         why = "it has none of " + "; ".join(f"{sign} ({kind})" for kind, (sign, _) in _SIGNS.items())
@@ -73,17 +79,17 @@ def find_kind(path: Path) -> str:
     if "modelpackage.zip" in names:
         why = "is a package, not a model"
         raise UnknownKind(f"{path} {why}: pass it with --package", why)
-    kind = next((kind for kind, (_, fits) in _SIGNS.items() if fits(names)), None)
-    if kind is None and (what := describe(path)):
+    found = next((kind for kind, (_, fits) in _SIGNS.items() if fits(names)), None)
+    if found is None and (what := describe(path)):
         raise UnknownKind(f"{path} {what}", what)
-    if kind is None:
+    if found is None:
         why = f"is of no known kind: {why}"
         raise UnknownKind(f"model {path} {why}; name its kind with --kind", why)
-    return kind
+    return found
 
 
 def explain(path: Path, kind: str = "") -> str:
-    """Describe a file or folder that is no model of any kind (foreign.py), or an ONNX model that is loaded as a `kind`.
+    """Describe a file or folder that is no model of any kind (foreign.py), or a model that is loaded as another `kind`.
 
     Empty if it may be a model of that kind, is not recognized, or cannot be read.
     """
@@ -93,7 +99,7 @@ def explain(path: Path, kind: str = "") -> str:
         return describe(path)
     except (OSError, UsageError):
         return ""
-    return describe(path) if detected == "onnx" != kind else ""
+    return describe(path) if detected in _BY_CONTENT and detected != kind else ""
 
 
 @contextmanager

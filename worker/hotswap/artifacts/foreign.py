@@ -13,14 +13,13 @@ from hotswap.artifacts.look import HEAD, Look, look_at
 from hotswap.errors import SwapError
 
 _SHOWN: Final = 4
+_FIRST: Final = 100  # bytes of a pickle, which name the class of what it holds
 
 _TRAIN: Final = "train the model with H2O or Spark, and pass the MOJO or the saved pipeline"
 _NONE: Final = f"no kind serves it: {_TRAIN}, or pass a jar that scores it (kind java)"
 _MOJO: Final = "export its MOJO: model.download_mojo(path)"
-_BOOSTER: Final = (
-    "no kind serves it: train the model with H2O's XGBoost (H2OXGBoostEstimator) and pass its MOJO, or pass a jar that "
-    "scores it with xgboost4j (kind java)"
-)
+_SAVE_BOOSTER: Final = 'load it with the XGBoost that wrote it, and pass what model.save_model("model.ubj") writes'
+_SAVE_TEXT: Final = 'save its booster as text, and pass that as kind lightgbm: model.booster_.save_model("model.txt")'
 _DATA: Final = "pass a MOJO, a saved Spark pipeline or a jar"
 
 _LIBRARIES: Final = {
@@ -68,10 +67,24 @@ def describe(path: Path) -> str:
     return f"is {kind.name.format(detail)}: {kind.advice.format(detail)}"
 
 
+def is_lightgbm(path: Path) -> bool:
+    """Return whether a file is the text of a LightGBM model."""
+    return _looks(path, _is_lightgbm)
+
+
 def is_onnx(path: Path) -> bool:
     """Return whether a file is a model in the format of ONNX."""
+    return _looks(path, _is_onnx)
+
+
+def is_booster(path: Path) -> bool:
+    """Return whether a file is a model of XGBoost, JSON or UBJSON."""
+    return _looks(path, _is_booster)
+
+
+def _looks(path: Path, fits: Callable[[Look], bool]) -> bool:
     try:
-        return path.is_file() and _is_onnx(look_at(path))
+        return path.is_file() and fits(look_at(path))
     except (OSError, SwapError):
         return False
 
@@ -92,9 +105,17 @@ def _is_torch_zip(look: Look) -> bool:
     return look.has("data.pkl") and (look.has("version") or look.has(".data/version"))
 
 
+def _is_lightgbm(look: Look) -> bool:
+    return not look.packing and look.begins(b"tree\n", b"tree\r\n")
+
+
 def _is_onnx(look: Look) -> bool:
     # Its graph and its operators' versions.
     return bool(look.fields & {7, 8}) and max(look.fields) < _CORE_ML_FIELD
+
+
+def _is_booster(look: Look) -> bool:
+    return not look.packing and look.begins(b"{") and b"learner" in look.head[:64]
 
 
 def _is_core_ml(look: Look) -> bool:
@@ -182,6 +203,15 @@ _TABLE: Final[tuple[_Foreign, ...]] = (
         "a model of scikit-learn, saved by skops", lambda look: look.has("schema.json") and look.raw[:2] == b"PK", _NONE
     ),
     _Foreign(
+        "a Python pickle or joblib file{}",
+        lambda look: _is_pickle(look) and b"xgboost" in look.head,
+        _SAVE_BOOSTER,
+        _library,
+    ),
+    _Foreign(
+        "a Python pickle of LightGBM", lambda look: _is_pickle(look) and b"lightgbm." in look.head[:_FIRST], _SAVE_TEXT
+    ),
+    _Foreign(
         "a joblib file{}",
         lambda look: _is_pickle(look) and (b"joblib" in look.head or bool(look.packing)),
         _NONE,
@@ -189,14 +219,19 @@ _TABLE: Final[tuple[_Foreign, ...]] = (
     ),
     _Foreign("a Python pickle{}", _is_pickle, _NONE, _library),
     # other libraries'
-    _Foreign("a model of XGBoost", lambda look: look.begins(b"{") and b"learner" in look.head[:64], _BOOSTER),
+    _Foreign("a model of XGBoost", _is_booster, "pass it as kind xgboost"),
     _Foreign(
         "a model of XGBoost, in its old binary format",
         lambda look: look.begins(b"binf") or bool(_OLD_BOOSTER.search(look.head[:1_024])),
-        _BOOSTER,
+        f"XGBoost 3.1 and newer cannot read it: {_SAVE_BOOSTER}",
     ),
-    _Foreign("a dump of XGBoost's trees", lambda look: look.begins(b"booster[0]:"), _BOOSTER),
-    _Foreign("a model of LightGBM", lambda look: look.begins(b"tree\n", b"tree\r\n", b'{"name":"tree"'), _NONE),
+    _Foreign(
+        "a dump of XGBoost's trees",
+        lambda look: look.begins(b"booster[0]:"),
+        'no library loads it: pass what model.save_model("model.ubj") writes',
+    ),
+    _Foreign("a model of LightGBM", _is_lightgbm, "pass it as kind lightgbm"),
+    _Foreign("a dump of LightGBM's trees", lambda look: look.begins(b'{"name":"tree"', b'{"name": "tree"'), _SAVE_TEXT),
     _Foreign("a model of CatBoost", lambda look: look.begins(b"CBM1"), _NONE),
     _Foreign(
         "a PMML document",

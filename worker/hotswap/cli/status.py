@@ -110,6 +110,7 @@ def _explanation(command: CommandView) -> Iterator[str]:
     reports: dict[str, list[str]] = {}
     for worker, report in sorted(command.told.items()):
         text = f"{report.outcome} {report.code}".strip() + f"\n{report.message}".rstrip()
+        text += f"\n{report.runtime}, on {report.cpu}" * bool(report.runtime)
         reports.setdefault(text, []).append(worker)
     for text, workers in reports.items():
         yield f"{', '.join(workers)}: {text}"
@@ -316,6 +317,8 @@ def document(view: Overview) -> dict[str, Any]:
                 "proto_sha256": worker.proto_sha256,
                 "paths": dict(worker.paths),
                 "transactions": worker.machine.get("transactions", ""),
+                "runtime": worker.runtime,
+                "cpu": worker.machine.get("cpu", ""),
             }
             for worker in view.workers
         ],

@@ -40,6 +40,7 @@ from hotswap.client.cut_overs import read_cut_overs
 from hotswap.client.fleet import Fleet, FleetAnswer, Told
 from hotswap.client.following import follow, unanswered
 from hotswap.client.history import History
+from hotswap.client.loadable import check_kind
 from hotswap.client.offsets import generations, read_offsets
 from hotswap.client.publishing import publish
 from hotswap.codec.compatibility import incompatibilities
@@ -152,7 +153,7 @@ class Client:
         Raises:
             SwapError: the command was refused (STALE if another swap came first; the message names the next number),
                 the proto does not compile, or the model cannot be uploaded. OUT_OF_RANGE: the number would leave too
-                few above it.
+                few above it. KIND_MISSING: a live worker cannot load this kind of model; nothing was written.
             UsageError: a file is missing, nothing would change, or the samples are too large for a command.
             StartError: the deployment's requests topic does not exist; nothing is uploaded or written. Other commands
                 raise this, too.
@@ -175,6 +176,8 @@ class Client:
         serving = history.serving(fleet, scored)
         base = change.base or (serving.number if serving else 0)
         inherited = history.timeline.swaps.get(base)
+        if part := model or (inherited.generation.model if inherited else None):
+            check_kind(part.kind, fleet.workers.values(), time.time())
         successor = proto or (inherited.generation.proto if inherited else None)
         cut, why = await self._cut(change.cut, serving.generation.proto if serving else None, successor)
         command = SwapCommand(
@@ -194,7 +197,7 @@ class Client:
         """Publish a new generation with the parts of `to`; None: those of the generation that served before.
 
         Raises:
-            SwapError: the command was refused (STALE, UNKNOWN_BASE).
+            SwapError: the command was refused (STALE, UNKNOWN_BASE). KIND_MISSING: as for `swap`.
             UsageError: no earlier generation is known to have served: no partition has cut over to one.
 
         """
@@ -202,6 +205,8 @@ class Client:
         serving = history.serving(fleet, scored)
         served = frozenset() if to else scored | set(await read_cut_overs(self._settings))
         target = history.timeline.swaps.get(to) if to else history.before(fleet, scored, served)
+        if target:
+            check_kind(target.generation.model.kind, fleet.workers.values(), time.time())
         old = serving.generation.proto if serving else None
         offsets, why = await self._cut(cut, old, target.generation.proto if target else None)
         number = target.number if target else to or 0

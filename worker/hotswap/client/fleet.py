@@ -79,6 +79,10 @@ class WorkerView:
 
     incarnation: str = ""
     """The id of its last start; empty: its version reports none."""
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    """Kind of model -> why it cannot load one, or empty; without any: its version reports none."""
+    runtime: str = ""
+    """See `Told.runtime`; of `generation`."""
     heard_at: float = float("inf")
     """Upper bound of the time of the report: the record's timestamp or the time of reading."""
     trend: Trend = field(default_factory=Trend)
@@ -110,6 +114,10 @@ class Told:
     """
     fields: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Operation -> column -> the path of its field, for columns that are named differently from their fields."""
+    runtime: str = ""
+    """The versions of what computes its answers there: libraries, the model's format, Java; empty: not reported."""
+    cpu: str = ""
+    """The CPU that computes them."""
 
     @property
     def is_final(self) -> bool:
@@ -306,6 +314,8 @@ def _worker_view(message: wire.WorkerStatus) -> WorkerView:
         trust_sha256=message.trust_sha256,
         held=message.held,
         incarnation=message.incarnation,
+        kinds=dict(message.kinds),
+        runtime=message.runtime,
     )
 
 
@@ -328,4 +338,6 @@ def _outcome(message: wire.SwapStatus) -> Told | None:
             for operation, fields in message.reads.items()
         },
         fields={operation: dict(fields.columns) for operation, fields in message.reads.items() if fields.columns},
+        runtime=message.runtime,
+        cpu=message.cpu,
     )

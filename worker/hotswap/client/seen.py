@@ -61,7 +61,13 @@ class CommandView:
     def outcomes(self) -> dict[str, Any]:
         """Return each worker's outcome as a JSON document."""
         return {
-            worker: {"outcome": outcome.outcome, "code": outcome.code, "message": outcome.message}
+            worker: {
+                "outcome": outcome.outcome,
+                "code": outcome.code,
+                "message": outcome.message,
+                "runtime": outcome.runtime,
+                "cpu": outcome.cpu,
+            }
             for worker, outcome in self.told.items()
         }
 

@@ -10,12 +10,14 @@ from google.protobuf.message import Message
 Shape: TypeAlias = Literal["single", "columns", "rows"]
 ColumnType: TypeAlias = Literal["number", "text", "whole", "vector", "texts", "wholes"]
 
-INTEGERS = {
-    FieldDescriptor.CPPTYPE_INT32,
-    FieldDescriptor.CPPTYPE_INT64,
-    FieldDescriptor.CPPTYPE_UINT32,
-    FieldDescriptor.CPPTYPE_UINT64,
+INTEGER_RANGES = {
+    FieldDescriptor.CPPTYPE_INT32: range(-(1 << 31), 1 << 31),
+    FieldDescriptor.CPPTYPE_INT64: range(-(1 << 63), 1 << 63),
+    FieldDescriptor.CPPTYPE_UINT32: range(1 << 32),
+    FieldDescriptor.CPPTYPE_UINT64: range(1 << 64),
 }
+"""The numbers that an integer field of each type holds."""
+INTEGERS = set(INTEGER_RANGES)
 NUMBERS = INTEGERS | {
     FieldDescriptor.CPPTYPE_DOUBLE,
     FieldDescriptor.CPPTYPE_FLOAT,

@@ -33,7 +33,7 @@ import numpy as np
 import numpy.typing as npt
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from hotswap.codec.fields import INTEGERS, TRUTHS, is_alternative, is_map, names_of, type_name
+from hotswap.codec.fields import INTEGER_RANGES, INTEGERS, TRUTHS, is_alternative, is_map, names_of, type_name
 from hotswap.codec.values import Matrix, Table
 
 FLOATS: Final = {FieldDescriptor.CPPTYPE_DOUBLE: "<f8", FieldDescriptor.CPPTYPE_FLOAT: "<f4"}
@@ -113,7 +113,7 @@ class Fill:
     labels: Sequence[Any] = ()
     names: Mapping[str, int] | None = None
 
-    def values(self, scores: Table) -> list[Any]:
+    def values(self, scores: Table) -> Sequence[Any]:
         """Return a value for each row; None if there is none to write."""
         output = self.output
         if output.is_text:
@@ -129,7 +129,7 @@ class Fill:
 
     def is_valid(self, scores: Table) -> npt.NDArray[np.bool_]:
         """Return for each row whether the field can hold its value."""
-        output = self.output
+        output, held = self.output, INTEGER_RANGES.get(self.field.cpp_type)
         if output.is_text:
             names = self.names
             texts = scores.objects[output.start] if names is not None else ()
@@ -138,14 +138,22 @@ class Fill:
                     len(scores), (all(word.lower() in (names or ()) for word in words or ()) for words in texts)
                 )
             return _flags(len(scores), (text is None or text.lower() in (names or ()) for text in texts))
-        if output.is_object and not output.is_vector:
-            return _flags(len(scores), (number is not None for number in scores.objects[output.start]))
+        if output.is_object:
+            return _flags(len(scores), map(self._is_held, scores.objects[output.start]))
         if output.classes is not None:
             number = scores.matrix[:, output.start]
             return (number >= 0) & (number < len(output.classes))
-        if output.is_whole and not output.is_object:
-            return np.isfinite(scores.matrix[:, output.start])
+        if output.is_whole:
+            numbers = scores.matrix[:, output.start]
+            return np.isfinite(numbers) if held is None else (numbers >= held.start) & (numbers < held.stop)
         return np.ones(len(scores), np.bool_)
+
+    def _is_held(self, value: Any) -> bool:
+        """Return whether the field can hold a whole number, a vector or a list, of numbers."""
+        held = INTEGER_RANGES.get(self.field.cpp_type)
+        if self.output.is_vector:
+            return held is None or all(number in held for number in value or ())
+        return value is not None and (held is None or value in held)
 
     def put(self, message: Any, value: Any) -> None:
         """Set the field in a message to the value of a row."""

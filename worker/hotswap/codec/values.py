@@ -19,7 +19,7 @@ class Table:
     """
 
     matrix: Matrix
-    objects: Mapping[int, list[Any]] = field(default_factory=dict)
+    objects: Mapping[int, Sequence[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.matrix)

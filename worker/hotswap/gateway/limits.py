@@ -25,7 +25,7 @@ Answer: TypeAlias = Callable[[Request], Awaitable[Response]]
 CALLS = 1_024
 """The most calls of one caller that are in hand: half of the connections that a server has."""
 _SLACK_BYTES = 64 << 10
-_CODE_FREE = frozenset({"h2o", "onnx"})
+_CODE_FREE = frozenset({"h2o", "lightgbm", "onnx", "xgboost"})
 _PLACES = 3
 """How many bodies are read or written at a time; on more processes, the event loop would get its turns too late."""
 _OF_ONE = 2

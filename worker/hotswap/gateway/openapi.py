@@ -46,7 +46,7 @@ _DESCRIPTIONS = {
     404: "There is no such deployment, operation, generation or answer.",
     406: "The answer cannot be had in a format that is accepted.",
     408: "The body came too slowly.",
-    409: "Another command came first; or another generation has answered than that which was asked for.",
+    409: "Another command came first; a worker cannot load this kind of model; or another generation has answered.",
     410: "The answer has been removed by retention.",
     413: "The body, a request or its answer is too large.",
     415: "The body has another format than those that are read.",

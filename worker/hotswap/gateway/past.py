@@ -58,7 +58,10 @@ HISTORY = an_object(
                 "description": "Partition -> first offset that its generation answered; null: Kafka did not tell.",
             },
             model={"oneOf": [MODEL, {"type": "null"}]},
-            workers={"type": "object", "description": "Worker -> outcome, code, message, at_ms, phase_seconds."},
+            workers={
+                "type": "object",
+                "description": "Worker -> outcome, code, message, runtime, cpu, at_ms, phase_seconds.",
+            },
             served_from_ms={**_WHEN, "description": "When the first worker served it; null: not known, or never."},
             served_until_ms={**_WHEN, "description": "When the next one came to serve."},
         )
@@ -133,6 +136,8 @@ def _command(signed: Signed) -> dict[str, Any]:
                 "outcome": outcome.outcome,
                 "code": outcome.code,
                 "message": outcome.message,
+                "runtime": outcome.runtime,
+                "cpu": outcome.cpu,
                 "at_ms": _ms(outcome.at),
                 "phase_seconds": dict(outcome.phase_seconds),
             }

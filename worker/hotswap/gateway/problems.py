@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 from hotswap.errors import Doubt, HotswapError, NoAnswer, StartError, SwapCode, SwapError, UsageError
 
 _SHOWN = 100
-_CONFLICTS = frozenset({SwapCode.STALE, SwapCode.EQUIVOCATION, SwapCode.EXPIRED})
+_CONFLICTS = frozenset({SwapCode.STALE, SwapCode.EQUIVOCATION, SwapCode.EXPIRED, SwapCode.KIND_MISSING})
 
 
 class Problem(Exception):

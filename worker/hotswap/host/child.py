@@ -190,7 +190,14 @@ def _load(order: Order, on_step: Callable[[StartStep], None]) -> tuple[Dispatche
     warm(dispatcher, order.samples, order.max_answer_bytes)
     warmed = time.perf_counter()
     seconds = {"load": loaded - begun, "warm": warmed - loaded}
-    return dispatcher, {**dispatcher.describe(), "phase_seconds": seconds}
+    return dispatcher, {**dispatcher.describe(), "runtime": _versions(order, model), "phase_seconds": seconds}
+
+
+def _versions(order: Order, model: LoadedModel) -> str:
+    versions = [runtime_of(order.ground.kind).versions(model)]
+    if jpype.isJVMStarted():
+        versions.append(f"Java {jpype.JClass('java.lang.System').getProperty('java.version')}")
+    return ", ".join(filter(None, versions))
 
 
 def _describe(order: Order) -> dict[str, object]:

@@ -22,6 +22,9 @@ Sound = Annotated[str, AfterValidator(_sound)]
 Clean = Annotated[str, AfterValidator(clean)]
 
 Item = TypeVar("Item")
+MOST_RUNTIME: Final = 300
+"""Characters of `Description.runtime` at most: each report of the generation has it."""
+
 Many = Annotated[list[Item], Field(fail_fast=True)]
 
 STRICT: Final = ConfigDict(strict=True, allow_inf_nan=False)
@@ -45,6 +48,7 @@ class _Ready(BaseModel):
     reads: dict[Sound, dict[Sound, Many[Sound]]] = {}
     fields: dict[Sound, dict[Sound, Sound]] = {}
     seals: bool = False
+    runtime: Clean = ""
     phase_seconds: _Phases
 
 
@@ -64,7 +68,8 @@ class Description:
 
     `paths` tells for each operation how its requests reach the model, `reads` which fields it reads, and the
     values that it knows of each, `fields` the field of each of the model's columns that is called otherwise
-    (dispatcher.Plan); `seals`, that it can answer record batches (sealing.py).
+    (dispatcher.Plan); `seals`, that it can answer record batches (sealing.py). `runtime` has the versions of what
+    scores it: libraries, the model's format, Java.
     """
 
     operations: tuple[str, ...]
@@ -75,6 +80,7 @@ class Description:
     reads: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
     fields: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     seals: bool = False
+    runtime: str = ""
     phase_seconds: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -113,5 +119,6 @@ def read_ready(frame: Frame, total_s: float) -> Description:
         reads=ready.reads,
         fields=ready.fields,
         seals=ready.seals,
+        runtime=ready.runtime[:MOST_RUNTIME],
         phase_seconds={"start": total_s - phases.load - phases.warm, "load": phases.load, "warm": phases.warm},
     )

@@ -11,8 +11,10 @@ from hotswap.runtimes.kinds import runtime_of
 
 def make_ground(kind: str, heap_mb: int, sandbox: Sandbox = AUTO) -> Ground:
     """Find the Java, jars and options for this kind of model; may download jars. Raises SwapError."""
-    java, classpath = _java(kind)
     runtime = runtime_of(kind)
+    if runtime.lack:
+        raise SwapError(SwapCode.KIND_MISSING, runtime.lack)
+    java, classpath = _java(kind)
     if heap_mb < runtime.least_heap_mb:
         raise SwapError(
             SwapCode.HOST_FAILED,

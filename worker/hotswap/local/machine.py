@@ -1,8 +1,10 @@
-"""Facts about a worker's machine: its Java, the free space of its cache, its memory."""
+"""Facts about a worker's machine: its Java, its CPU, the free space of its cache, its memory."""
 
+import contextlib
 import ctypes
 import functools
 import os
+import platform
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,6 +47,17 @@ def look(cache: Path) -> Machine:
         facts["cache"] = f"{cache} cannot be looked at: {error.strerror}"
         faults.append(facts["cache"])
     return Machine(facts, tuple(faults))
+
+
+@functools.cache
+def cpu() -> str:
+    """Return the name of the CPU's model; its architecture, if the system does not tell the name."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return platform.machine()
 
 
 def return_free_memory() -> None:

@@ -289,7 +289,7 @@ def _remarks(known: _Known, draft: Draft, configuration: Configuration) -> Itera
         outputs = ", ".join(f"{output.name} ({output.kind})" for output in draft.left_out)
         example = json.dumps({"outputs": {draft.left_out[0].name: draft.left_out[0].name}})
         yield (
-            f"left out of the answer, since only other stages of the model read it: {outputs}; to have one answered, "
+            f"left out of the answer, as a step on the way to the others: {outputs}; to have one answered, "
             f"name it in the configuration's `outputs`, as by --config file.json with {example}"
         )
     elif inner := [output.name for output in draft.answered if output.is_inner and unoffered]:

@@ -2,12 +2,12 @@
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from hotswap.errors import StartError, SwapCode, SwapError
+from hotswap.errors import SwapCode, SwapError
 from hotswap.generation import Configuration
 from hotswap.local.jvm import fetch_jars, installed_jars
 
@@ -17,8 +17,10 @@ class Runtime:
     """A library that scores models of one kind.
 
     `module` has `load(path, configuration)`, which returns a `host.dispatcher.LoadedModel`; only the host imports it.
-    It may have `prepare()`, which does the slow work that does not depend on the model, for a warm standby. `jars`
+    It may have `prepare()`, which does the slow work that does not depend on the model, for a warm standby, and
+    `versions(model)`, see there; without it, they are those of `packages`, which scoring then has imported. `jars`
     finds or downloads the jars (raises StartError). `java_modules` are added if the Java at hand has them.
+    `packages`: the Python packages that it needs, which hotswap's extra `extra` installs.
     `least_heap_mb`: the minimum Java heap, MiB.
     `needs_folder`: its host keeps the folder that it started in, which is Java's temporary one, while it serves.
     `needs_loopback`: it talks to itself over the loopback interface.
@@ -29,6 +31,8 @@ class Runtime:
 
     module: str
     jars: Callable[[], Sequence[Path]]
+    packages: tuple[str, ...] = ()
+    extra: str = ""
     jvm_options: tuple[str, ...] = ()
     java_modules: tuple[str, ...] = ()
     least_heap_mb: int = 0
@@ -36,6 +40,13 @@ class Runtime:
     needs_loopback: bool = False
     is_stateless: bool = False
     is_ours: bool = False
+
+    @property
+    def lack(self) -> str:
+        """Why no model of this kind can be loaded by this installation, for a person; empty if one can."""
+        missing = [package for package in self.packages if importlib.util.find_spec(package) is None]
+        what = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed here"
+        return f"{what}: install hotswap[{self.extra}] on every worker" if missing else ""
 
     def load(self, path: Path, configuration: Configuration) -> Any:
         """Load a model into this process's JVM. Raises SwapError if it is not a model of this kind."""
@@ -47,13 +58,12 @@ class Runtime:
         if hasattr(module, "prepare"):
             module.prepare()
 
-
-def _with_libraries(jars: Sequence[Path], *packages: str, extra: str) -> Sequence[Path]:
-    """Return the jars if these Python packages are installed. Raises StartError, naming the extra to install."""
-    for package in packages:
-        if importlib.util.find_spec(package) is None:
-            raise StartError(f"{package} is not installed here: install hotswap[{extra}] on every worker")
-    return jars
+    def versions(self, model: Any) -> str:
+        """Return the versions of what scores a model that was loaded here: libraries, and the model's own format."""
+        module = importlib.import_module(self.module)
+        if hasattr(module, "versions"):
+            return str(module.versions(model))
+        return ", ".join(f"{package} {importlib.import_module(package).__version__}" for package in self.packages)
 
 
 # The packages that Spark's own launcher opens (org.apache.spark.launcher.JavaModuleOptions).
@@ -69,6 +79,8 @@ _FLAT: Final = _HERE / "flat" / "flat_engine.jar"
 _SPARK: Final = Runtime(
     module="hotswap.runtimes.spark.runtime",
     jars=lambda: [_FLAT, *installed_jars("pyspark", "spark")],
+    packages=("pyspark",),
+    extra="spark",
     jvm_options=(
         *(f"--add-opens={place}=ALL-UNNAMED" for place in _SPARK_OPENS),
         "-Djdk.reflect.useDirectMethodHandle=false",
@@ -88,9 +100,27 @@ _RUNTIMES: Final = {
         is_stateless=True,
         is_ours=True,
     ),
+    "lightgbm": Runtime(
+        module="hotswap.runtimes.lightgbm.runtime",
+        jars=lambda: [_FLAT],
+        packages=("lightgbm",),
+        extra="lightgbm",
+        is_stateless=True,
+        is_ours=True,
+    ),
     "onnx": Runtime(
         module="hotswap.runtimes.onnx.runtime",
-        jars=lambda: _with_libraries([_FLAT], "onnxruntime", "onnx", extra="onnx"),
+        jars=lambda: [_FLAT],
+        packages=("onnxruntime", "onnx"),
+        extra="onnx",
+        is_stateless=True,
+        is_ours=True,
+    ),
+    "xgboost": Runtime(
+        module="hotswap.runtimes.xgboost.runtime",
+        jars=lambda: [_FLAT],
+        packages=("xgboost",),
+        extra="xgboost",
         is_stateless=True,
         is_ours=True,
     ),
@@ -107,10 +137,18 @@ def kinds() -> list[str]:
     return list(_RUNTIMES)
 
 
+def lacks() -> dict[str, str]:
+    """Return the kinds that have a runtime, each with its `Runtime.lack`."""
+    return {kind: runtime.lack for kind, runtime in _RUNTIMES.items()}
+
+
+def no_runtime(kind: str, known: Iterable[str]) -> str:
+    """Return why a version that knows these kinds cannot load another one, with advice."""
+    return f"there is no runtime `{kind}` in this version, but {', '.join(sorted(known))}: correct the kind, or upgrade"
+
+
 def runtime_of(kind: str) -> Runtime:
-    """Return the runtime of a kind. Raises SwapError MODEL_UNSUPPORTED, listing the known kinds, if there is none."""
+    """Return the runtime of a kind. Raises SwapError KIND_MISSING, listing the known kinds, if there is none."""
     if kind not in _RUNTIMES:
-        raise SwapError(
-            SwapCode.MODEL_UNSUPPORTED, f"there is no runtime `{kind}`; the runtimes are: {', '.join(_RUNTIMES)}"
-        )
+        raise SwapError(SwapCode.KIND_MISSING, no_runtime(kind, _RUNTIMES))
     return _RUNTIMES[kind]

@@ -99,16 +99,27 @@ class RowPlan:
             return self.model.score(rows.table) if len(rows.table) else self._none()
         except ModelError:
             pass
-        # Some request makes the model raise: score each by itself, and refuse those that do.
-        scores, good = [self._none()], []
-        for index, part in enumerate(rows.slices()):
-            try:
-                scores.append(self.model.score(rows.table.part(part)) if part.start < part.stop else self._none())
-                good.append(index)
-            except ModelError as error:
-                rows.refused[rows.positions[index]] = Refusal(Code.MODEL_ERROR, str(error))
+        scores, good = [self._none()], list[int]()
+        self._score_good(rows, rows.slices(), range(len(rows.positions)), scores, good)
         rows.keep(good)
         return join(scores)
+
+    def _score_good(
+        self, rows: DecodedRows, slices: Sequence[slice], requests: range, scores: list[Table], good: list[int]
+    ) -> None:
+        """Score requests, of which some make the model raise, by halves; refuse these."""
+        for half in (requests[: len(requests) // 2], requests[len(requests) // 2 :]):
+            if not half:
+                continue
+            part = slice(slices[half[0]].start, slices[half[-1]].stop)
+            try:
+                scores.append(self.model.score(rows.table.part(part)) if part.start < part.stop else self._none())
+                good += half
+            except ModelError as error:
+                if len(half) > 1:
+                    self._score_good(rows, slices, half, scores, good)
+                else:
+                    rows.refused[rows.positions[half[0]]] = Refusal(Code.MODEL_ERROR, str(error))
 
     def _none(self) -> Table:
         outputs = self.model.outputs

@@ -3,22 +3,24 @@ package hotswap.flat;
 /** Encodes the answer to a request from the scores of its rows. */
 public final class AnswerWriter {
   /** The kinds of parts. */
-  private static final int LABEL = 0, NUMBER = 1, NUMBERS = 2;
+  private static final int LABEL = 0, NUMBER = 1, NUMBERS = 2, WHOLE = 3;
 
-  private static final int NO_CLASS = -1;
+  private static final int NO_ANSWER = -1;
 
   /**
    * The parts of an answer in the order of their fields.
    *
    * @param kinds LABEL: a serialized field for each class (behind a tag, an element of a packed field); NUMBER or NUMBERS:
-   *     scores behind a tag
+   *     scores behind a tag; WHOLE: a score as a varint behind a tag
    * @param starts the first score of each part
    * @param stops the score after its last
+   * @param least the least whole number that a field can hold, and `most` the greatest
+   * @param areZigzag whether its varint has the sign in its last bit
    * @param leaveZerosOut whether a zero is not written, as in proto3
    */
   public record Parts(
-      int[] kinds, int[] starts, int[] stops, boolean[] areFloats, boolean[] leaveZerosOut, byte[][] tags,
-      byte[][][] labels) {}
+      int[] kinds, int[] starts, int[] stops, boolean[] areFloats, boolean[] leaveZerosOut, double[] least, double[] most,
+      boolean[] areZigzag, byte[][] tags, byte[][][] labels) {}
 
   private final int width;
   private final Parts parts;
@@ -44,7 +46,7 @@ public final class AnswerWriter {
     return width;
   }
 
-  /** Writes the answer to the request with the rows from `first` to `last` of `scores`; false if one has no class. */
+  /** Writes the answer to the request with the rows from `first` to `last` of `scores`; false if one has none. */
   boolean write(double[] scores, int first, int last, WireWriter out) {
     this.table = scores;
     this.out = out;
@@ -55,7 +57,7 @@ public final class AnswerWriter {
     int before = out.end();
     for (int row = first; row < last; row++) {
       int size = size(row);
-      if (size == NO_CLASS) {
+      if (size == NO_ANSWER) {
         out.truncate(before);
         return false;
       }
@@ -75,6 +77,10 @@ public final class AnswerWriter {
         write(label(part, row));
       } else if (!isLeftOut(part, scores)) {
         write(parts.tags[part]);
+        if (parts.kinds[part] == WHOLE) {
+          out.varint(whole(part, scores));
+          continue;
+        }
         if (parts.kinds[part] == NUMBERS) {
           out.varint(bytes(part));
         }
@@ -83,7 +89,7 @@ public final class AnswerWriter {
     }
   }
 
-  /** The length of the message of a row, or NO_CLASS. */
+  /** The length of the message of a row, or NO_ANSWER. */
   private int size(int row) {
     int size = 0;
     int scores = row * width;
@@ -91,9 +97,15 @@ public final class AnswerWriter {
       if (parts.kinds[part] == LABEL) {
         double number = table[scores + parts.starts[part]];
         if (!(number >= 0 && number < parts.labels[part].length)) {
-          return NO_CLASS;
+          return NO_ANSWER;
         }
         size += parts.labels[part][(int) number].length;
+      } else if (parts.kinds[part] == WHOLE) {
+        double number = table[scores + parts.starts[part]];
+        if (!(number >= parts.least[part] && number <= parts.most[part])) {
+          return NO_ANSWER;
+        }
+        size += isLeftOut(part, scores) ? 0 : parts.tags[part].length + varintSize(whole(part, scores));
       } else if (!isLeftOut(part, scores)) {
         int bytes = bytes(part);
         size += parts.tags[part].length + bytes;
@@ -105,7 +117,7 @@ public final class AnswerWriter {
 
   private boolean writeColumns(int first, int last) {
     for (int row = first; row < last; row++) {
-      if (size(row) == NO_CLASS) {
+      if (size(row) == NO_ANSWER) {
         return false;
       }
     }
@@ -146,6 +158,9 @@ public final class AnswerWriter {
       return false;
     }
     double number = table[scores + parts.starts[part]];
+    if (parts.kinds[part] == WHOLE) {
+      return (long) number == 0;
+    }
     return (parts.areFloats[part] ? Float.floatToRawIntBits((float) number) : Double.doubleToRawLongBits(number)) == 0;
   }
 
@@ -164,8 +179,14 @@ public final class AnswerWriter {
     }
   }
 
-  private static int varintSize(int value) {
-    return (Integer.SIZE - Integer.numberOfLeadingZeros(value | 1) + 6) / 7;
+  /** The varint of a part that is a whole number. */
+  private long whole(int part, int scores) {
+    long whole = (long) table[scores + parts.starts[part]];
+    return parts.areZigzag[part] ? whole << 1 ^ whole >> 63 : whole;
+  }
+
+  private static int varintSize(long value) {
+    return (Long.SIZE - Long.numberOfLeadingZeros(value | 1) + 6) / 7;
   }
 
   private void write(byte[] bytes) {

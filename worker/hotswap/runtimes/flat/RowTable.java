@@ -4,12 +4,12 @@ import java.util.Arrays;
 
 /** Rows and their scores. Rows are scored in blocks, each when it is full. */
 final class RowTable {
-  private static final int MAX_BLOCK = 256;
-  private static final int MAX_NUMBERS = 1 << 16; // of a block
+  private static final int NUMBERS_A_ROW = 256; // on average, in a block of the scorer's largest size
 
   private final BlockScorer scorer;
   private final int columns;
   private final int width;
+  private final int maxRows;
   private final double[] block;
   private final double[] blockScores;
   private double[] scores = new double[1 << 10];
@@ -17,8 +17,10 @@ final class RowTable {
   private int size;
 
   RowTable(BlockScorer scorer, int columns, int width) {
-    int rows = Math.max(1, Math.min(MAX_BLOCK, MAX_NUMBERS / Math.max(1, columns)));
+    int most = scorer.maxRows();
+    int rows = Math.max(1, Math.min(most, most * NUMBERS_A_ROW / Math.max(1, columns)));
     this.scorer = scorer;
+    this.maxRows = most;
     this.columns = columns;
     this.width = width;
     this.block = new double[rows * columns];
@@ -30,7 +32,7 @@ final class RowTable {
   }
 
   boolean isLarge() {
-    return size >= MAX_BLOCK;
+    return size >= maxRows;
   }
 
   /** Adds a row. Throws the model's exception for any row of a full block. */

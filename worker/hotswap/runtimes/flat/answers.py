@@ -8,17 +8,24 @@ import numpy as np
 from google.protobuf.descriptor import FieldDescriptor
 
 from hotswap.codec.encoder import Encoder
+from hotswap.codec.fields import INTEGER_RANGES
 from hotswap.codec.messages import serialize
 from hotswap.codec.outputs import FLOATS, Fill, Output
 from hotswap.codec.packed import varint
-from hotswap.runtimes.flat.bridge import SIZED, NotFlat, java_bytes, own
+from hotswap.runtimes.flat.bridge import SIZED, WIRE_TYPES, NotFlat, java_bytes, own
 
 LABEL: Final = 0
-_NUMBER, _NUMBERS = 1, 2
+_NUMBER, _NUMBERS, _WHOLE = 1, 2, 3
+_EXACT: Final = (1 << 53) - 1
+"""Every whole number up to it is a double; the fallback writes those beyond."""
+_ZIGZAG: Final = {FieldDescriptor.TYPE_SINT32, FieldDescriptor.TYPE_SINT64}
 
 
 class Part(NamedTuple):
-    """A field of an answer. `labels` has the serialized field for each class; `tag` precedes numbers, packed labels."""
+    """A field of an answer. `labels` has the serialized field for each class; `tag` precedes numbers, packed labels.
+
+    `bounds` are those of a whole number.
+    """
 
     kind: int
     output: Output
@@ -26,6 +33,8 @@ class Part(NamedTuple):
     leaves_zero_out: bool = False
     tag: bytes = b""
     labels: Sequence[bytes] = ()
+    bounds: tuple[float, float] = (0.0, 0.0)
+    is_zigzag: bool = False
 
 
 def parts_of(encoder: Encoder, fills: Sequence[Fill], width: int) -> list[Part]:
@@ -36,7 +45,8 @@ def parts_of(encoder: Encoder, fills: Sequence[Fill], width: int) -> list[Part]:
 def _part(fill: Fill, encoder: Encoder, width: int) -> Part:
     part, output, name = fill.field, fill.output, fill.field.name
     is_label = output.classes is not None
-    if fill.parents or not (is_label or part.cpp_type in FLOATS):
+    is_whole = output.is_whole and not (output.is_vector or part.is_repeated) and _is_varint(part)
+    if fill.parents or not (is_label or is_whole or part.cpp_type in FLOATS):
         raise NotFlat(f"output field `{name}` is nested, or neither a label nor a number")
     if output.stop > width:
         raise NotFlat(f"output `{output.name}` is not one of the scores")
@@ -49,6 +59,10 @@ def _part(fill: Fill, encoder: Encoder, width: int) -> Part:
         if encoder.is_by_row or part.type == FieldDescriptor.TYPE_STRING or not labels[0].startswith(tag):
             return Part(LABEL, output, labels=labels)
         return Part(LABEL, output, tag=tag, labels=[label[len(tag) + 1 :] for label in labels])
+    if is_whole:
+        held, tag = INTEGER_RANGES[part.cpp_type], varint(part.number << 3)
+        bounds = max(held.start, -_EXACT), min(held.stop - 1, _EXACT)
+        return Part(_WHOLE, output, False, not part.has_presence, tag, (), bounds, part.type in _ZIGZAG)
     is_float = part.cpp_type == FieldDescriptor.CPPTYPE_FLOAT
     one, size = written(1.0), np.dtype(FLOATS[part.cpp_type]).itemsize
     if not part.is_repeated:
@@ -56,6 +70,10 @@ def _part(fill: Fill, encoder: Encoder, width: int) -> Part:
     if one[0] & 7 != SIZED:
         raise NotFlat(f"output field `{name}` is not packed")
     return Part(_NUMBERS, output, is_float, tag=one[: -size - 1])
+
+
+def _is_varint(part: FieldDescriptor) -> bool:
+    return part.cpp_type in INTEGER_RANGES and part.type not in WIRE_TYPES
 
 
 def answer_writer(encoder: Encoder, parts: Sequence[Part], width: int) -> Any:
@@ -67,12 +85,16 @@ def answer_writer(encoder: Encoder, parts: Sequence[Part], width: int) -> Any:
 def _described(parts: Sequence[Part]) -> Any:
     """Describe the parts of an answer, as AnswerWriter.Parts."""
     ints, flags, octets = jpype.JArray(jpype.JInt), jpype.JArray(jpype.JBoolean), jpype.JArray(jpype.JByte, 2)
+    doubles = jpype.JArray(jpype.JDouble)
     return own("flat.AnswerWriter$Parts")(
         ints([part.kind for part in parts]),
         ints([part.output.start for part in parts]),
         ints([part.output.stop for part in parts]),
         flags([part.is_float for part in parts]),
         flags([part.leaves_zero_out for part in parts]),
+        doubles([part.bounds[0] for part in parts]),
+        doubles([part.bounds[1] for part in parts]),
+        flags([part.is_zigzag for part in parts]),
         octets([java_bytes(part.tag) for part in parts]),
         jpype.JArray(jpype.JByte, 3)([octets([*map(java_bytes, part.labels)]) for part in parts]),
     )

@@ -26,11 +26,18 @@ class FlatPlan:
     """One operation of a model whose rows are flat. `fallback` answers the requests that the JVM declines."""
 
     def __init__(
-        self, fallback: RowPlan, scorer: Any, *, sources: Sequence[FieldSource], parts: Sequence[Part], width: int
+        self,
+        fallback: RowPlan,
+        scorer: Any,
+        *,
+        sources: Sequence[FieldSource],
+        parts: Sequence[Part],
+        width: int,
+        texts: Any = None,
     ) -> None:
         """`scorer` is a BlockScorer, whose columns come from `sources`, and which returns `width` numbers a row.
 
-        `parts` make up the answer to a row. Raises NotFlat.
+        `parts` make up the answer to a row; `texts` numbers the texts of columns that hold any. Raises NotFlat.
         """
         self.problems = fallback.problems
         self.used = fallback.used
@@ -39,7 +46,8 @@ class FlatPlan:
         self.reads: Final = fallback.reads
         self.fields: Final = fallback.fields
         self._fallback = fallback
-        self._engine = (scorer, row_reader(fallback.decoder, sources), answer_writer(fallback.encoder, parts, width))
+        reader = row_reader(fallback.decoder, sources, texts)
+        self._engine = (scorer, reader, answer_writer(fallback.encoder, parts, width))
         self._answer = own("flat.FlatRows")(*self._engine).answer
 
     def answer(self, values: Sequence[bytes]) -> ScoredBatch:

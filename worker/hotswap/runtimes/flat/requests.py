@@ -14,6 +14,7 @@ from hotswap.codec.sources import FieldSource
 from hotswap.generation import Policy
 from hotswap.runtimes.flat.bridge import (
     LAST_FIELD,
+    SIZED,
     WIRE_TYPES,
     NotFlat,
     check_proto3,
@@ -35,11 +36,26 @@ def as_number(source: FieldSource) -> FieldSource | None:
     return replace(source, kind="number", convert=None)
 
 
-def row_reader(decoder: Decoder, sources: Sequence[FieldSource]) -> Any:
-    """Return the RowReader of requests whose columns come from `sources`. Raises NotFlat."""
+def is_text(source: FieldSource) -> bool:
+    """Return whether a column holds any text, which a Texts of the JVM numbers."""
+    return source.column.type == "text" and source.leaf.type == FieldDescriptor.TYPE_STRING
+
+
+def width_of(source: FieldSource) -> int:
+    """Return how many numbers a column has that is a vector of one length; 0 if it is none."""
+    is_vector = source.column.type in ("vector", "wholes") and source.leaf.type != FieldDescriptor.TYPE_STRING
+    return source.column.width or 0 if is_vector and source.leaf.is_packed else 0
+
+
+def row_reader(decoder: Decoder, sources: Sequence[FieldSource], texts: Any = None) -> Any:
+    """Return the RowReader of requests whose columns come from `sources`; `texts` numbers those of text columns.
+
+    A row has a number for each column, and behind them those of each vector in turn. Raises NotFlat.
+    """
     fields = _fields(decoder, sources)
     may_miss = decoder.policies.missing is not Policy.REFUSE
-    return own("flat.RowReader")(fields, may_miss, rows_tag(decoder.message, decoder.rows_field))
+    tag = rows_tag(decoder.message, decoder.rows_field)
+    return own("flat.RowReader")(fields, may_miss, len(sources), texts or own("flat.Texts")(), tag)
 
 
 def _fields(decoder: Decoder, sources: Sequence[FieldSource]) -> Any:
@@ -49,16 +65,27 @@ def _fields(decoder: Decoder, sources: Sequence[FieldSource]) -> Any:
     row = _row_of(decoder)
     check_proto3(row)
     by_number = _by_number(sources)
-    known = [part for part in row.fields if not (part.is_repeated or part.message_type) and part.number <= LAST_FIELD]
+    known = [
+        part
+        for part in row.fields
+        if (part.number in by_number or not part.is_repeated) and not part.message_type and part.number <= LAST_FIELD
+    ]
     size = 1 + max((part.number for part in known), default=0)
-    tags, types, columns = [0] * size, [0] * size, [-1] * size
+    tags, types, columns, widths = [0] * size, [0] * size, [-1] * size, [0] * size
     lookups = jpype.JArray(jpype.JClass("java.util.Map"))(size)
     for part in known:
-        tags[part.number] = part.number << 3 | WIRE_TYPES.get(part.type, 0)
+        tags[part.number] = part.number << 3 | (SIZED if part.is_repeated else WIRE_TYPES.get(part.type, 0))
         types[part.number] = part.type
-    defaults = np.empty(len(by_number))
+    defaults = np.zeros(len(by_number))
     for number, source in by_number.items():
+        if width := width_of(source):
+            columns[number], widths[number] = len(defaults), width
+            defaults = np.append(defaults, np.full(width, _UNKNOWN))
+            continue
         columns[number] = source.index
+        if is_text(source):
+            defaults[source.index] = np.nan if source.has_presence else _UNKNOWN
+            continue
         value = source.leaf.default_value
         if source.kind == "lookup":
             lookups[number] = java_map(_numbers(source.lookup))
@@ -66,7 +93,7 @@ def _fields(decoder: Decoder, sources: Sequence[FieldSource]) -> Any:
         defaults[source.index] = np.nan if source.has_presence else value
     ints = jpype.JArray(jpype.JInt)
     return own("flat.RowReader$Fields")(
-        ints(tags), ints(types), ints(columns), lookups, jpype.JArray.of(defaults), float(_UNKNOWN)
+        ints(tags), ints(types), ints(columns), ints(widths), lookups, jpype.JArray.of(defaults), float(_UNKNOWN)
     )
 
 
@@ -75,7 +102,8 @@ def _by_number(sources: Sequence[FieldSource]) -> Mapping[int, FieldSource]:
     by_number: dict[int, FieldSource] = {}
     for source in sources:
         part = source.fields[0]
-        if len(source.fields) > 1 or source.key is not None or source.kind not in ("number", "lookup"):
+        is_flat = source.kind in ("number", "lookup") or is_text(source) or width_of(source)
+        if len(source.fields) > 1 or source.key is not None or not is_flat:
             raise NotFlat(f"column `{source.column.name}` comes from `{source.path}`, which is nested or parsed")
         if is_unusual(part):
             raise NotFlat(f"field `{source.path}` is in a oneof, or a closed enum")

@@ -2,24 +2,29 @@
 
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import jpype
 import numpy as np
+import numpy.typing as npt
 
 from hotswap.codec.outputs import Output
+from hotswap.codec.packed import Packed
 from hotswap.codec.proto import Operation
 from hotswap.codec.sources import FieldSource
 from hotswap.codec.values import Matrix, Table
 from hotswap.generation import Configuration
 from hotswap.runtimes.flat.answers import LABEL, Part, parts_of
-from hotswap.runtimes.flat.bridge import NotFlat
+from hotswap.runtimes.flat.bridge import NotFlat, own
 from hotswap.runtimes.flat.plan import SealingFlatPlan
-from hotswap.runtimes.flat.requests import as_number
+from hotswap.runtimes.flat.requests import as_number, is_text, width_of
 from hotswap.runtimes.rows import RowModel, RowPlan
 
 _EXACT: Final = float(1 << 53)
 """Every whole number below it is a double."""
+_MAX_ROWS: Final = 4_096
+"""Of a block: libraries take some 100 µs a call, whatever the rows."""
+_MAX_NUMBERS: Final = 1 << 20
 
 
 def plan_of(
@@ -42,45 +47,114 @@ def plan_of(
 
 def _flat(fallback: RowPlan) -> SealingFlatPlan:
     model = fallback.model
-    if objects := [output.name for output in fallback.used if output.is_in_objects]:
-        raise NotFlat(f"output `{objects[0]}` is a text, a list or a whole number of any size")
+    if objects := [output.name for output in fallback.used if output.is_in_objects and not _is_whole(output)]:
+        raise NotFlat(f"output `{objects[0]}` is a text or a list")
     width = max(output.stop for output in model.outputs)
     is_scored = Output("", width, width + 1)
     # A part without bytes: a row that the model cannot be given has none of its classes, and so no answer.
     parts = [Part(LABEL, is_scored, labels=[b""]), *parts_of(fallback.encoder, fallback.encoder.fills, width)]
     sources = [_source(source) for source in fallback.decoder.sources]
-    return SealingFlatPlan(fallback, _scorer(model, width), sources=sources, parts=parts, width=is_scored.stop)
+    wholes = [output.start for output in fallback.used if _is_whole(output)]
+    texts = own("flat.Texts")()
+    scorer = _scorer(model, _Columns.of(sources), wholes, width, texts)
+    return SealingFlatPlan(fallback, scorer, sources=sources, parts=parts, width=is_scored.stop, texts=texts)
+
+
+def _is_whole(output: Output) -> bool:
+    return output.is_object and output.is_whole and not output.is_vector
 
 
 def _source(source: FieldSource) -> FieldSource:
-    """Return the source of a column's numbers. Raises NotFlat."""
+    """Return the source of a column as the JVM reads it. Raises NotFlat."""
     if number := as_number(source):
         return number
+    if is_text(source) or width_of(source):
+        return source
     raise NotFlat(f"column `{source.column.name}` is {source.column.kind}, from field `{source.path}`")
 
 
-def _scorer(model: RowModel, width: int) -> Any:
+class _Columns(NamedTuple):
+    """Where the values of a row's columns are among its numbers (requests.row_reader)."""
+
+    size: int
+    """Of a row's numbers."""
+    scalars: int
+    wholes: Sequence[int]
+    texts: Sequence[int]
+    vectors: Sequence[tuple[int, slice, bool]]
+    """Of each vector: its column, its numbers, and whether they are whole."""
+
+    @classmethod
+    def of(cls, sources: Sequence[FieldSource]) -> "_Columns":
+        """Return the columns that come from these sources."""
+        size, vectors = len(sources), []
+        for source in sources:
+            if width := width_of(source):
+                vectors.append((source.index, slice(size, size + width), source.column.type == "wholes"))
+                size += width
+        wholes = [source.index for source in sources if source.column.type == "whole"]
+        return cls(size, len(sources), wholes, [source.index for source in sources if is_text(source)], vectors)
+
+    def table(self, rows: Matrix, known: npt.NDArray[Any]) -> tuple[Table, npt.NDArray[np.bool_]]:
+        """Return the table of rows, and which of them it holds as they are; `known` has the texts by their numbers."""
+        valid = np.ones(len(rows), np.bool_)
+        objects: dict[int, Any] = {}
+        for place in self.wholes:
+            whole, is_exact = _exact(rows[:, place])
+            objects[place] = whole.tolist()
+            valid &= is_exact
+        for place in self.texts:
+            numbers = rows[:, place]
+            is_there = ~np.isnan(numbers)
+            objects[place] = known[np.where(is_there, numbers, -1).astype(np.int64)]  # the last one is None
+        for place, slots, is_whole in self.vectors:
+            objects[place] = rows[:, slots]
+            if is_whole:
+                objects[place], are_exact = _exact(rows[:, slots])
+                valid &= are_exact.all(axis=1)
+        return Table(rows[:, : self.scalars], objects), valid
+
+
+def _exact(numbers: Matrix) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Return whole numbers, and which of them are exact."""
+    is_exact = (np.abs(numbers) < _EXACT) & (numbers == np.floor(numbers))
+    return np.where(is_exact, numbers, 0.0).astype(np.int64), is_exact
+
+
+def _scorer(model: RowModel, columns: _Columns, wholes: Sequence[int], width: int, texts: Any) -> Any:
     """Return a BlockScorer, which adds to the scores of each row the class of a row that was scored."""
-    columns = len(model.columns)
-    wholes = [place for place, column in enumerate(model.columns) if column.type == "whole"]
+    most = max(1, min(_MAX_ROWS, _MAX_NUMBERS // max(1, columns.size)))
+    shared = [bytearray(8 * most * count) for count in (columns.size, width + 1)]
+    rows, scores = (np.frombuffer(memory, np.float64).reshape(most, -1) for memory in shared)
+    known = np.array([None], object)
 
-    def score(rows: Any, count: int, scores: Any) -> None:
-        results = np.full((count, width + 1), np.nan)
+    def score_good(table: Table, start: int, stop: int) -> None:
+        """Score rows, by halves if some of them make the model raise."""
+        try:
+            results = model.score(table.part(slice(start, stop)))
+            for place in wholes:
+                results.matrix[:, place] = results.objects[place]
+            scores[start:stop, :width] = results.matrix
+            scores[start:stop, width] = 0.0
+        except Exception:  # noqa: BLE001 - the fallback finds the request that made the model raise, and reports it
+            middle = (start + stop) // 2
+            if start < middle:
+                score_good(table, start, middle)
+                score_good(table, middle, stop)
+
+    def score(count: int, first: int, more: Any) -> None:
+        nonlocal known
+        scores[:count] = np.nan
         # No exception may cross into Java: JPype 1.7.1 was seen to lose one, and the block before gave its scores.
-        # Rows that were not scored have no class instead, and the fallback finds the request that made the model raise.
+        # Rows that were not scored have no class instead.
         with contextlib.suppress(Exception):
-            matrix = np.frombuffer(memoryview(rows), np.float64, count * columns).reshape(count, columns)
-            table, is_scored = _table(matrix, wholes)
-            results[:, :width] = model.score(table).matrix
-            results[is_scored, width] = 0.0
-        scores[: results.size] = results.ravel()
+            if more is not None:
+                new = [text.decode() for text in Packed(bytes(more))]
+                known = np.array([*known[:first], *new, None], object)
+            table, is_held = columns.table(rows[:count], known)
+            score_good(table, 0, count)
+            scores[:count, width] = np.where(is_held, scores[:count, width], np.nan)
 
-    return jpype.JProxy("hotswap.flat.BlockScorer", dict={"score": score})
-
-
-def _table(matrix: Matrix, wholes: Sequence[int]) -> tuple[Table, Any]:
-    """Return the table of these rows, and which of them it holds as they are."""
-    numbers = matrix[:, wholes]
-    is_whole = (np.abs(numbers) < _EXACT) & (numbers == np.floor(numbers))
-    whole = np.where(is_whole, numbers, 0.0).astype(np.int64)
-    return Table(matrix, {place: whole[:, index].tolist() for index, place in enumerate(wholes)}), is_whole.all(axis=1)
+    callback = jpype.JProxy("hotswap.flat.CallbackScorer$Callback", dict={"score": score})
+    buffers = [jpype.nio.convertToDirectBuffer(memory) for memory in shared]
+    return own("flat.CallbackScorer")(callback, texts, *buffers, columns.size, width + 1, most)

@@ -71,6 +71,12 @@ def load(path: Path, configuration: Configuration) -> "H2OModel | WordEmbedding"
         raise SwapError(SwapCode.MODEL_UNSUPPORTED, f"H2O's library cannot score this model: {error}") from error
 
 
+def versions(_: object) -> str:
+    """Return the version of h2o-genmodel, which only its jar's name has."""
+    source = jpype.JClass("hex.genmodel.GenModel").class_.getProtectionDomain().getCodeSource()
+    return Path(str(source.getLocation())).stem.replace("genmodel-", "genmodel ")
+
+
 class H2OModel:
     """A loaded MOJO that scores rows. `columns` are to be sent; `outputs` and `score` are of tables of its own ones.
 

@@ -44,32 +44,27 @@ class TensorInput:
     def tensor(self, table: Table) -> npt.NDArray[Any]:
         """Return the tensor of a table's rows. Raises ModelError if a row has no value that it can hold."""
         shape = (len(table), *self.inner)
-        columns = range(self.first, self.first + self.count)
         if self.is_list:
-            return self._stacked(table.objects[self.first]).reshape(shape)
+            return self._typed(table.objects[self.first], shape)
         if self.kind == "number":
             numbers = table.matrix[:, self.first : self.first + self.count]
             if self.dtype is np.bool_ and not np.isin(numbers, (0, 1)).all():
                 raise ModelError(f"input `{self.name}` holds true and false, 1 and 0, alone, and no missing value")
             return numbers.astype(self.dtype).reshape(shape)
-        values = [table.objects[column] for column in columns]
-        if any(value is None for column in values for value in column):
-            raise ModelError(self._missing())
-        try:
-            return np.array(values, self.dtype).T.reshape(shape)
-        except OverflowError as error:
-            raise ModelError(f"input `{self.name}` is {np.dtype(self.dtype).name}: {error}") from error
+        columns = [self._typed(table.objects[self.first + place], (len(table),)) for place in range(self.count)]
+        return np.column_stack(columns).reshape(shape)
 
-    def _stacked(self, rows: Sequence[Any]) -> npt.NDArray[Any]:
-        if any(row is None for row in rows):
-            raise ModelError(self._missing())
+    def _typed(self, values: Any, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+        """Return the values of a column, a sequence or an array, as an array of the input's type."""
+        is_array = isinstance(values, np.ndarray) and values.dtype != np.object_
+        if not is_array and any(value is None for value in values):
+            raise ModelError(f"input `{self.name}` has no value, and its type cannot hold a missing one")
+        if is_array and values.dtype == np.int64:
+            values = values.astype(object)  # of which numpy checks that the type can hold it
         try:
-            return np.array(rows, self.dtype)
+            return np.array(values, self.dtype).reshape(shape)
         except (ValueError, OverflowError) as error:
-            raise ModelError(f"input `{self.name}`: {error}") from error
-
-    def _missing(self) -> str:
-        return f"input `{self.name}` has no value, and its type cannot hold a missing one"
+            raise ModelError(f"input `{self.name}` is {np.dtype(self.dtype).name}: {error}") from error
 
 
 def inputs_of(tensors: Sequence[Any], names: Sequence[str]) -> tuple[list[TensorInput], list[Column]]:

@@ -29,7 +29,7 @@ _EVERYWHERE: Final = "C.UTF-8"
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A model that may be loaded: its bytes, the folder of its external data, and its producer and versions.
+    """A model that may be loaded: its bytes, the folder of its external data, its producer, and its versions.
 
     `labels`: the labels of an output that is one of them, by the output's name. `classes`: the classes of the elements
     of an output that has a number for each. `columns`: the names of a vector's elements, if the model's metadata have
@@ -38,10 +38,16 @@ class Graph:
 
     content: bytes
     folder: Path
-    about: str
+    producer: str
+    versions: str
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     columns: str = ""
+
+    @property
+    def about(self) -> str:
+        """Its producer and versions."""
+        return f"by {self.producer}, {self.versions}"
 
 
 def read(path: Path) -> Graph:
@@ -68,13 +74,13 @@ def _read(file: Path, data: Path | None) -> Graph:
     is_changed |= _replace_locales(model)
     columns = next((entry.value for entry in model.metadata_props if entry.key == _COLUMNS), "")
     content = model.SerializeToString() if is_changed else file.read_bytes()
-    return Graph(content, file.parent, _about(model), labels, classes, columns)
-
-
-def _about(model: Any) -> str:
-    opsets = ", ".join(f"{opset.domain or 'ai.onnx'} {opset.version}" for opset in model.opset_import)
     producer = " ".join(filter(None, [model.producer_name, model.producer_version])) or "an unknown producer"
-    return f"by {producer}, IR {model.ir_version}, opsets {opsets}"
+    return Graph(content, file.parent, producer, _versions(model), labels, classes, columns)
+
+
+def _versions(model: Any) -> str:
+    opsets = [f"{opset.domain or 'ai.onnx'} {opset.version}" for opset in model.opset_import]
+    return f"IR {model.ir_version}, opsets {', '.join(dict.fromkeys(opsets))}"
 
 
 def _find(path: Path) -> Path:

@@ -51,8 +51,13 @@ def prepare() -> None:
     _library()
 
 
+def versions(model: "OnnxModel") -> str:
+    """Return the version of onnxruntime, and the model's IR and opsets."""
+    return f"onnxruntime {_library().__version__}, {model.versions}"
+
+
 class OnnxModel:
-    """A loaded model. `unoffered` describes the outputs that no answer can hold."""
+    """A loaded model. `unoffered` describes the outputs that no answer can hold, `versions` its IR and opsets."""
 
     def __init__(self, path: Path, names: str, threads: int) -> None:
         """Load it.
@@ -65,6 +70,7 @@ class OnnxModel:
         read = graph.read(path)
         self._session: Final = _session(read, threads)
         self._about = read.about
+        self.versions: Final = read.versions
         listed = [name.strip() for name in (names or read.columns).split(",") if name.strip()]
         self._inputs, self.columns = inputs_of(self._session.get_inputs(), listed)
         self._tensors, self.outputs, self.unoffered = outputs_of(self._session.get_outputs(), read.labels, read.classes)

@@ -18,6 +18,11 @@ def load(path: Path, configuration: Configuration) -> JavaModel:
     return JavaModel(Classes(path, has_class_path=True), options)
 
 
+def versions(_: object) -> str:
+    """Return the version of Spark."""
+    return f"Spark {session().version()}"
+
+
 def prepare() -> None:
     """Start the session, for a warm standby."""
     session()

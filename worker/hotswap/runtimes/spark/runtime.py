@@ -76,6 +76,11 @@ def load(path: Path, configuration: Configuration) -> "SparkModel":
     return SparkModel(path, configuration.runtime)
 
 
+def versions(_: object) -> str:
+    """Return the version of Spark."""
+    return f"Spark {session().version()}"
+
+
 def prepare() -> None:
     """Start the session, then load and score a made-up model: the next model finds all of Spark loaded."""
     blocks_class()

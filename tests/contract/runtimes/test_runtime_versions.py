@@ -1,0 +1,39 @@
+"""What the answers of a generation were computed by: a host that has loaded it names the versions."""
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+from fakes.examples import COLD, IRIS
+from hotswap.generation import Configuration, frozen
+from hotswap.host.parent import ModelHost
+
+MODELS = Path(__file__).parents[2] / "models"
+CLASSES = Configuration(
+    runtime=frozen({"classes": "setosa,versicolor,virginica"}), outputs=frozen({"species": "predict"})
+)
+
+
+async def versions_of(kind: str, model: str, configuration: Configuration) -> str:
+    load = IRIS.load(kind=kind, model=MODELS / kind / model, configuration=configuration)
+    host = ModelHost(load=load, deadline_s=30, on_restart=pytest.fail, on_unknown=pytest.fail, child=COLD)
+    description = await host.start()
+    await host.stop()
+    return description.runtime
+
+
+def expected(kind: str, more: str = "") -> str:
+    return re.escape(f"{kind} {importlib.import_module(kind).__version__}{more}, Java ") + "[0-9.]+"
+
+
+@pytest.mark.onnx
+async def test_a_host_of_a_model_in_the_format_of_onnx_names_the_runtime_the_ir_and_the_opsets():
+    named = await versions_of("onnx", "iris.onnx", Configuration(outputs=frozen({"species": "label"})))
+    assert re.fullmatch(expected("onnxruntime", ", IR 10, opsets ai.onnx.ml 1, ai.onnx 22"), named)
+
+
+@pytest.mark.xgboost
+async def test_a_host_names_the_version_of_the_package_that_scores():
+    assert re.fullmatch(expected("xgboost"), await versions_of("xgboost", "iris.ubj", CLASSES))
