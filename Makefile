@@ -39,7 +39,7 @@ play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed
 	$(addprefix --partitions ,$(PARTITIONS))
 
 .PHONY: help setup setup-all demo test test-all test-real check coverage proofs $(PROOFS) $(RED) attacks topics versions rights renewals s3 upgrade alerts \
-	console-journey http-conformance kubernetes-check lake odd-headers verifier model mutants bench against cache-check pictures weights train jars protos docs lock release-check image-proof licences clean
+	console-journey http-conformance kubernetes-check lake odd-headers verifier model mutants bench bench-servers against cache-check pictures weights train jars protos docs lock release-check image-proof licences clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' Makefile
@@ -145,7 +145,13 @@ mutants: setup ## defects planted in the real code, each caught by the model or 
 	@cd tests && $(abspath $(VENV))/bin/python -m model.mutants
 
 bench: setup-all ## rows a second, CPU a row and latency, beside the bare Kafka client; each kind beside its own library
-	@.venv-spark/bin/python benchmarks/bench.py
+	@.venv-spark/bin/python benchmarks/bench.py $(PARTS) $(if $(KINDS),--kinds $(KINDS))
+
+bench-servers: setup-all ## single rows over HTTP beside MLServer and BentoML, each in its own environment (needs Python 3.11 or 3.12)
+	@:$(call stop_at,$(shell $(call bootstrap,.venv-mlserver requirements-mlserver.lock)))
+	@:$(call stop_at,$(shell $(call bootstrap,.venv-bentoml requirements-bentoml.lock)))
+	@.venv-spark/bin/python benchmarks/bench.py servers $(if $(KINDS),--kinds $(KINDS))
+bench-servers: private PYTHON := python3.12 python3.11
 
 against: setup ## this checkout's worker beside another's, in turns: make against OLD=/path/to/it
 	@$(VENV)/bin/python benchmarks/against.py $(OLD) $(addprefix --rounds ,$(ROUNDS)) $(addprefix --rows ,$(ROWS)) \
@@ -167,6 +173,7 @@ train: ## make the models of the examples and the tests again (downloads H2O, 26
 	@.venv-train/bin/python examples/train.py
 	@.venv-train/bin/python tests/models/train_h2o.py
 	@.venv-train/bin/python tests/models/train_odd.py
+	@.venv-train/bin/python benchmarks/gbm.py
 
 jars: setup ## the jars of the tests and of the worker, from their sources (needs a JDK 17)
 	@$(VENV)/bin/python tests/fakes/jars.py
@@ -186,6 +193,9 @@ lock: ## requirements*.lock from pyproject.toml (needs uv)
 	@uv pip compile $(compile) --group kubernetes -o requirements-kubernetes.lock
 	@uv pip compile $(compile) --group release -o requirements-release.lock
 	@uv pip compile $(compile) --group train -o requirements-train.lock
+	@uv pip compile $(filter-out pyproject.toml,$(compile)) --group bentoml -o requirements-bentoml.lock
+	@uv pip compile $(filter-out pyproject.toml,$(compile)) --group mlserver --no-emit-package xgboost \
+		--no-emit-package nvidia-nccl-cu12 --no-emit-package nvidia-nccl-cu13 -o requirements-mlserver.lock
 	@uv pip compile $(filter-out pyproject.toml,$(compile)) --group image -o ops/image/build.lock
 	@for name in worker gateway spark; do cp requirements.lock ops/image/$$name.lock; done # the same versions
 	@uv pip compile $(compile) $(worker_image) -o ops/image/worker.lock
@@ -207,7 +217,7 @@ licences: ## docs/licences.md: the licence of each package and jar that a lock n
 	@cd tests && $(abspath .venv-release)/bin/python -m release.licences
 
 clean: ## remove what the targets made here
-	@rm -rf .venv .venv-spark .venv-conformance .venv-kubernetes .venv-release .venv-train .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage build dist
+	@rm -rf .venv .venv-spark .venv-bentoml .venv-conformance .venv-kubernetes .venv-mlserver .venv-release .venv-train .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage build dist
 
 # What a checkout has for its tests and tools.
 dev := --extra gateway --extra http --extra signatures --group dev

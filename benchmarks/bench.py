@@ -4,6 +4,7 @@
     python benchmarks/bench.py contenders        one part: PARTS names them
     python benchmarks/bench.py forest --mojo M --table T   with a larger MOJO of the same columns, and its rows
     python benchmarks/bench.py since --old CHECKOUT        each kind's host beside that of an older commit
+    python benchmarks/bench.py python_by_hand --kinds onnx xgboost     these kinds alone; the figures of others are kept
     python benchmarks/bench.py --draw            measures nothing: the tables and plots of the figures that are kept
 
 Compare figures only within one part; machines differ, ratios hold. benchmarks/results.json keeps the raw figures of the
@@ -26,7 +27,11 @@ import half
 import kinds
 import kinds_by_hand
 import over_http
+import python_by_hand
+import python_kinds
 import report
+import served
+import servers
 import stream
 import through_kafka
 from contender import ROOT
@@ -38,7 +43,11 @@ from measured import Machine, machine
 from over_http import OverHttp
 from points import Growth, Lingering, Point
 from pydantic import TypeAdapter
+from python_by_hand import PythonByHand
+from python_kinds import Paths
+from python_libraries import SCORERS
 from rich.console import Console
+from servers import Served
 from through_kafka import Results
 from workload import different_rows
 from workload import rows as alike
@@ -69,6 +78,10 @@ class Report:
     since: Since | None = None
     kinds_by_hand: list[ByHand] | None = None
     over_http: OverHttp | None = None
+    python_kinds: list[Paths] | None = None
+    python_by_hand: list[PythonByHand] | None = None
+    crayfish: list[PythonByHand] | None = None
+    servers: list[Served] | None = None
 
     def sections(self) -> Iterator[tuple[Machine, list[report.Figures]]]:
         """The tables and plots of each part, and the table of the last `make against`."""
@@ -91,6 +104,10 @@ PARTS: dict[str, Callable[[Any], list[report.Figures]]] = {
     "since": kinds.since_figures,
     "kinds_by_hand": kinds_by_hand.figures,
     "over_http": over_http.figures,
+    "python_kinds": python_kinds.figures,
+    "python_by_hand": python_by_hand.figures,
+    "crayfish": python_by_hand.crayfish_figures,
+    "servers": servers.figures,
 }
 
 
@@ -112,7 +129,22 @@ def _measure(part: str, options: argparse.Namespace, say: Say) -> Any:
         return asyncio.run(kinds.measure_all(say))
     if part == "since":
         return kinds.compare(options.old.resolve(), say)
+    if part == "python_kinds":
+        return asyncio.run(python_kinds.measure_all(options.kinds, say))
+    if part in ("python_by_hand", "crayfish", "servers"):
+        return _measure_by_python(part, options, say)
     return _measure_through_kafka(part, options, say)
+
+
+def _measure_by_python(part: str, options: argparse.Namespace, say: Say) -> list[PythonByHand] | list[Served]:
+    rows = options.rows or _BACKLOG // 2
+    of = ["onnx"] if part == "crayfish" else options.kinds
+    with python_kinds.chosen(of) as models, _kafka(say) as (kafka, folder):
+        if part == "python_by_hand":
+            return asyncio.run(python_by_hand.measure(kafka, folder, models, rows, say))
+        if part == "crayfish":
+            return asyncio.run(python_by_hand.measure_crayfish(kafka, folder, models, rows, options.seconds, say))
+        return asyncio.run(servers.measure(kafka, folder, models, options.seconds, say))
 
 
 def _measure_through_kafka(part: str, options: argparse.Namespace, say: Say) -> Any:
@@ -140,8 +172,14 @@ def _measure_through_kafka(part: str, options: argparse.Namespace, say: Say) -> 
         return asyncio.run(run)
 
 
-def main() -> None:
-    """Runs the benchmark and keeps its results."""
+def _beside_others(kept: list[Any] | None, new: list[Any]) -> list[Any]:
+    """Returns new figures, and those that are kept of other kinds."""
+    measured = {line.name for line in new}
+    return [*(line for line in kept or () if line.name not in measured), *new]
+
+
+def _options() -> argparse.Namespace:
+    """Returns what the command line says, with the parts that it means."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"default all: {', '.join(PARTS)}")
     rows = f"requests of the largest backlog (default {_BACKLOG:,}, of growth {curves.ROWS[-1]:,})"
@@ -149,22 +187,33 @@ def main() -> None:
     parser.add_argument("--mojo", type=Path, help="a larger model for the part forest, which is left out without it")
     parser.add_argument("--table", type=Path, help="the rows of that model, a CSV")
     parser.add_argument("--old", type=Path, help="an older checkout, for the part since, which is left out without it")
+    kinds_help = "of the parts python_kinds, python_by_hand and servers (default all); figures of others are kept"
+    parser.add_argument("--kinds", nargs="+", choices=SCORERS, default=(), help=kinds_help)
     parser.add_argument("--seconds", type=float, default=20, help="of a steady stream (default 20)")
     parser.add_argument("--draw", action="store_true", help="measure nothing, draw what is kept")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    needs = {"forest": options.mojo, "since": options.old}
-    parts = options.parts or [part for part in PARTS if needs.get(part, True)]
+    needs = {"forest": options.mojo, "since": options.old, "servers": served.are_installed()}
+    parts = options.parts = options.parts or [part for part in PARTS if needs.get(part, True)]
     if "forest" in parts and not (options.mojo and options.table):
         parser.error("the part forest needs --mojo and --table: of the columns of examples/models/gbm_50x5.zip")
+    if "servers" in parts and not served.are_installed():
+        parser.error("the part servers needs MLServer and BentoML: run make bench-servers")
     if "since" in parts and not options.old:
         parser.error("the part since needs --old: a checkout of the older commit")
+    return options
+
+
+def main() -> None:
+    """Runs the benchmark and keeps its results."""
+    options = _options()
     console = Console()
     kept = load()
-    for part in () if options.draw else parts:
+    for part in () if options.draw else options.parts:
         console.print(f"{part}:")
-        setattr(kept, part, _measure(part, options, lambda text: console.print(f"· {text}")))
+        figures = _measure(part, options, lambda text: console.print(f"· {text}"))
+        setattr(kept, part, _beside_others(getattr(kept, part), figures) if options.kinds else figures)
         kept.measured_on[part] = machine()
         RESULTS.write_bytes(_KEPT.dump_json(kept, indent=2) + b"\n")
     sections = list(kept.sections())

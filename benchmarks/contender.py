@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import by_java
+import by_python
 import psutil
 from confluent_kafka.admin import AdminClient
 
@@ -72,10 +73,10 @@ class Contender:
         requests: str = "",
         *,
         root: Path = ROOT,
-        task: by_java.Task = _GBM,
+        task: by_java.Task | by_python.Task = _GBM,
         **settings: Any,
     ) -> None:
-        """`root` is the checkout whose worker runs, where it is ours; `task` is what Java's programs score."""
+        """`root` is the checkout whose worker runs, where it is ours; `task` is what a program by hand scores."""
         self.name = name
         self._task = task
         self._root, self._program = root, command_line(root)
@@ -137,6 +138,8 @@ class Contender:
             return [*self._program, "run", self.settings.deployment]
         settings, topics = self.settings, self.settings.topics
         arguments = (settings.kafka, topics.requests, topics.predictions, settings.group_id)
+        if isinstance(self._task, by_python.Task):
+            return by_python.command(self._task, *arguments)
         if self.name in by_java.PROGRAMS:
             return by_java.command(self.name, self.folder, self._task, *arguments)
         program = {BARE: "bare_loop.py", NAIVE: "naive_loop.py"}[self.name]

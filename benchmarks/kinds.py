@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import product
@@ -40,6 +40,7 @@ from hotswap.local.lifeline import start_watchdog
 ROOT = Path(__file__).parents[1]
 BATCH, WARM_S, MEASURED_S, NUMBERS = 2_000, 5.0, 8.0, 10
 _ROUNDS = 3
+_CHILD = (sys.executable, "-m", "hotswap.host.child")
 PROTO = """syntax = "proto3";
 message Row {{ {row} }}
 message Answer {{ {answer} }}
@@ -182,10 +183,10 @@ def _spark(folder: Path) -> Contender:
     )
 
 
-async def measure(contender: Contender, limit_us: float = 0) -> Line:
-    """Measures a host from its start until it has answered batches for some seconds."""
+async def measure(contender: Contender, limit_us: float = 0, child: Sequence[str] = _CHILD) -> Line:
+    """Measures a host from its start until it has answered batches for some seconds; `child` is its command."""
     requests = contender.requests()
-    host = ModelHost(load=contender.load(), deadline_s=60, on_restart=_stop, on_unknown=lambda *_: None)
+    host = ModelHost(load=contender.load(), deadline_s=60, on_restart=_stop, on_unknown=lambda *_: None, child=child)
     began = time.perf_counter()
     await host.start()
     start_s = time.perf_counter() - began

@@ -59,7 +59,7 @@ async def _measure(kafka: LocalKafka, folder: Path, kind: Kind, rows: int, say: 
     backlog = Settings(kafka=kafka.bootstrap, deployment=f"backlog-{scorer}")
     say(f"{kind.name}: publishing {rows:,} requests")
     await fill(backlog, different(kind), rows)
-    change, task = _change(kind, folder / f"{scorer}.proto"), by_java.Task(scorer, kind.model)
+    change, task = change_of(kind, folder / f"{scorer}.proto"), by_java.Task(scorer, kind.model)
     taken: dict[str, list[Backlog]] = {OURS: [], by_java.BY_HAND: []}
     for number, name in product(range(_ROUNDS), taken):
         say(f"{kind.name}: {name}, {number + 1} of {_ROUNDS}")
@@ -79,7 +79,8 @@ def different(kind: Kind) -> list[bytes]:
     return kind.encoded(map(moved, islice(cycle(kind.rows), _DIFFERENT)))
 
 
-def _change(kind: Kind, proto: Path) -> Change:
+def change_of(kind: Kind, proto: Path) -> Change:
+    """Return the swap to a kind, whose proto it writes."""
     proto.write_bytes(kind.proto)
     configuration = Configuration(runtime=frozen(kind.runtime)) if kind.runtime else None
     return Change(model=kind.model, kind=kind.kind, proto=proto, configuration=configuration)
@@ -102,7 +103,7 @@ def figures(lines: list[ByHand]) -> list[Figures]:
     rows = []
     for line in lines:
         for name, backlogs in ((OURS, line.ours), (by_java.BY_HAND, line.by_hand)):
-            cells = [_cell([getattr(one, of) for one in backlogs], digits) for of, digits in _COLUMNS.values()]
+            cells = [cell([getattr(one, of) for one in backlogs], digits) for of, digits in _COLUMNS.values()]
             rows.append([f"{line.name}: {name}", *cells])
         rows.append(["ours / by hand", *(_ratio(line, of) for of, _ in _COLUMNS.values())])
     note = (
@@ -112,7 +113,8 @@ def figures(lines: list[ByHand]) -> list[Figures]:
     return [Figures("Each kind through Kafka, beside a consumer by hand", ["", *_COLUMNS], rows, note)]
 
 
-def _cell(values: list[float], digits: int) -> str:
+def cell(values: list[float], digits: int) -> str:
+    """Format the median of some figures, and their range."""
     middle, least, most = (f"{value:,.{digits}f}" for value in (median(values), min(values), max(values)))
     return f"{middle} ({least}-{most})"
 

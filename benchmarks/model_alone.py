@@ -1,7 +1,8 @@
-"""Measures the CPU microseconds per row of a model's own library, called in a bare loop in Java.
+"""Measures the CPU microseconds per row of a model's own library, called in a bare loop in its own language.
 
 No worker that uses the library can be faster. Standard input is a task of kinds.py, JSON: kind, model, rows, runtime.
-For h2o it is score0, for java the method itself, for spark `transform` on a table of all rows, collected.
+For h2o it is score0, for java the method itself, for spark `transform` on a table of all rows, collected; for a library
+of Python its own call on a matrix of all rows (python_libraries.py).
 """
 
 import csv
@@ -15,6 +16,7 @@ from typing import Any
 
 import jpype
 import numpy as np
+from python_libraries import SCORERS, matrix_of, scorer_of
 
 from hotswap.codec.values import Table
 from hotswap.generation import Configuration
@@ -27,19 +29,25 @@ WARM_S, MEASURED_S = 4.0, 4.0
 def main() -> None:
     """Prints the figure."""
     task = json.load(sys.stdin)
+    if task["kind"] in SCORERS:
+        run = _python(task)
+    else:
+        _start_jvm(task)
+        run = {"h2o": _h2o, "java": _java, "spark": _spark}[task["kind"]](task)
+    _repeat(run, WARM_S)
+    before = time.process_time()
+    times = _repeat(run, MEASURED_S)
+    sys.stdout.write(f"{(time.process_time() - before) / times / len(task['rows']) * 1e6}\n")
+    sys.stdout.flush()
+
+
+def _start_jvm(task: dict[str, Any]) -> None:
     runtime = runtime_of(task["kind"])
     jars = [str(jar) for jar in runtime.jars()]
     if task["kind"] == "java":
         jars.append(task["model"])
     options = ("-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xrs", "-Xmx512m", *runtime.jvm_options)
     jpype.startJVM(*options, jvmpath=str(find_java().library), classpath=jars, convertStrings=False)
-    prepare = {"h2o": _h2o, "java": _java, "spark": _spark}[task["kind"]]
-    run = prepare(task)
-    _repeat(run, WARM_S)
-    before = time.process_time()
-    times = _repeat(run, MEASURED_S)
-    sys.stdout.write(f"{(time.process_time() - before) / times / len(task['rows']) * 1e6}\n")
-    sys.stdout.flush()
 
 
 def _repeat(run: Callable[[], None], seconds: float) -> int:
@@ -48,6 +56,11 @@ def _repeat(run: Callable[[], None], seconds: float) -> int:
         run()
         times += 1
     return times
+
+
+def _python(task: dict[str, Any]) -> Callable[[], None]:
+    score, matrix = scorer_of(task["kind"], Path(task["model"])), matrix_of(task["rows"])
+    return lambda: score(matrix) is not None and None
 
 
 def _h2o(task: dict[str, Any]) -> Callable[[], None]:

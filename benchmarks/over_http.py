@@ -98,7 +98,7 @@ async def measure(kafka: LocalKafka, folder: Path, seconds: float, say: Say) -> 
     async with contender.running() as worker:
         await contender.swap(first_model())
         async with contextlib.AsyncExitStack() as gateways:
-            started = [await gateways.enter_async_context(_gateway(contender)) for _ in range(GATEWAYS)]
+            started = [await gateways.enter_async_context(gateway(contender)) for _ in range(GATEWAYS)]
             run = _Run(contender, worker, started, seconds, say)
             alone = [await run.direct(1_000)]
             for rate in RATES:
@@ -164,7 +164,7 @@ class _Run:
 
 
 @contextlib.asynccontextmanager
-async def _gateway(contender: Contender) -> AsyncIterator[tuple[int, psutil.Process]]:
+async def gateway(contender: Contender) -> AsyncIterator[tuple[int, psutil.Process]]:
     """A gateway of the contender's deployment that is ready, and its port."""
     with contender.gateway() as (port, process):
         until = time.monotonic() + _READY_S

@@ -1,14 +1,18 @@
 """The publisher of a steady stream, in a separate process, so that nothing else affects its rate.
 
-    python benchmarks/publisher.py BOOTSTRAP TOPIC PER_SECOND [PARTITION]
+    python benchmarks/publisher.py BOOTSTRAP TOPIC PER_SECOND [--partition NUMBER] [--requests FILE]
 
 Every 5 ms a group of requests is due, to one partition after the other, unless one is named. A late request is sent as
-soon as possible, and counts from when it was due (no coordinated omission): the due time is its key.
+soon as possible, and counts from when it was due (no coordinated omission): the due time is its key. FILE has other
+requests than those of the workload, a base64 a line.
 """
 
+import argparse
+import base64
 import itertools
-import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 from confluent_kafka import Producer
 from workload import rows
@@ -22,9 +26,9 @@ _SETTINGS = {
 }
 
 
-def publish(bootstrap: str, topic: str, per_second: float, only: int | None = None) -> None:
+def publish(bootstrap: str, topic: str, per_second: float, values: Sequence[bytes], only: int | None) -> None:
     """Publishes until it is killed."""
-    producer, values = Producer({"bootstrap.servers": bootstrap, **_SETTINGS}), rows()
+    producer = Producer({"bootstrap.servers": bootstrap, **_SETTINGS})
     partitions = len(producer.list_topics(topic, 10).topics[topic].partitions)
     began, sent = time.monotonic(), 0
     for tick in itertools.count(1):
@@ -38,5 +42,18 @@ def publish(bootstrap: str, topic: str, per_second: float, only: int | None = No
         sent = until
 
 
+def main() -> None:
+    """Publishes what the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bootstrap")
+    parser.add_argument("topic")
+    parser.add_argument("per_second", type=float)
+    parser.add_argument("--partition", type=int)
+    parser.add_argument("--requests", type=Path)
+    told = parser.parse_args()
+    values = [base64.b64decode(line) for line in told.requests.read_bytes().split()] if told.requests else rows()
+    publish(told.bootstrap, told.topic, told.per_second, values, told.partition)
+
+
 if __name__ == "__main__":
-    publish(sys.argv[1], sys.argv[2], float(sys.argv[3]), *map(int, sys.argv[4:]))
+    main()

