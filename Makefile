@@ -34,11 +34,11 @@ PROOFS := kills kills-swaps kills-named failpoints zombies broker storm takeover
 	at-least-once everything cluster million fuzz fuzz-records fuzz-protos both-ways gateways \
 	late-copies transaction-versions epochs
 RED := red-at-least-once red-unfenced
-OTHER_PROOFS := attacks topics versions rights upgrade renewals s3 alerts lake http-conformance verifier model mutants
+OTHER_PROOFS := attacks topics versions rights upgrade renewals s3 every-model alerts lake http-conformance verifier model mutants
 play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed ,$(SEED)) $(addprefix --seconds ,$(SECONDS)) \
 	$(addprefix --partitions ,$(PARTITIONS))
 
-.PHONY: help setup setup-all demo test test-all test-real check coverage proofs $(PROOFS) $(RED) attacks topics versions rights renewals s3 upgrade alerts \
+.PHONY: help setup setup-all demo test test-all test-real check coverage proofs $(PROOFS) $(RED) attacks topics versions rights renewals s3 every-model upgrade alerts \
 	console-journey http-conformance kubernetes-check lake odd-headers verifier model mutants bench bench-servers against cache-check pictures weights train jars protos docs lock release-check image-proof licences clean
 
 help: ## this list
@@ -111,7 +111,10 @@ renewals: setup ## certificates, tokens and sessions that end while two fleets w
 
 s3: setup-all ## a fleet whose store, a real S3 server, hangs, dies and is away in the middle of swaps (seven minutes)
 	@$(call play,s3)
-s3: VENV := .venv-spark
+
+every-model: setup-all ## each model of ONNX, XGBoost and LightGBM through Kafka, as protobuf, JSON and CSV, and by batch: a table
+	@$(call play,every-model)
+s3 every-model: VENV := .venv-spark
 
 alerts: setup ## the situation that each alert of ops/ is for, in a real Prometheus (needs prometheus on PATH; 20 minutes at most)
 	@$(call play,alerts)
@@ -173,6 +176,9 @@ train: ## make the models of the examples and the tests again (downloads H2O, 26
 	@.venv-train/bin/python examples/train.py
 	@.venv-train/bin/python tests/models/train_h2o.py
 	@.venv-train/bin/python tests/models/train_odd.py
+	@.venv-train/bin/python tests/models/train_onnx.py
+	@.venv-train/bin/python tests/models/train_xgboost.py
+	@.venv-train/bin/python tests/models/train_lightgbm.py
 	@.venv-train/bin/python benchmarks/gbm.py
 
 jars: setup ## the jars of the tests and of the worker, from their sources (needs a JDK 17)

@@ -18,9 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from google.protobuf.descriptor import FieldDescriptor
-from pyarrow import parquet
 
 from harness import lake
 from harness.audit import Audit, header, source
@@ -96,12 +94,15 @@ class Known:
         csv.writer(text).writerows([names, [row.get(name, "") for name in names]])
         return text.getvalue().encode()
 
-    def table(self) -> pa.Table:
-        """Return the rows as a table, each with its number."""
+    def write_parquet(self, path: Path) -> None:
+        """Write the rows to a file, each with its number."""
+        import pyarrow as pa  # noqa: PLC0415 - of the extra `lake`
+        from pyarrow import parquet  # noqa: PLC0415 - the same
+
         fields = self.operation.input.DESCRIPTOR.fields
-        schema = pa.schema([("number", pa.int64()), *((field.name, _arrow(field)) for field in fields)])
+        schema = pa.schema([("number", pa.int64()), *((field.name, _type(field)) for field in fields)])
         rows = [{"number": number, **row} for number, row in enumerate(self.rows)]
-        return pa.Table.from_pylist(rows, schema=schema)
+        parquet.write_table(pa.Table.from_pylist(rows, schema=schema), path)
 
 
 def models() -> Iterator[tuple[str, Path]]:
@@ -227,7 +228,7 @@ def _differing(one: Known, where: dict[Any, tuple[Format, int]], result: Audit) 
 def _by_batch(commands: lake.Commands, one: Known, folder: Path) -> list[str]:
     place = folder / f"{one.kind}-{one.path.name}"
     place.mkdir()
-    parquet.write_table(one.table(), place / "rows.parquet")
+    one.write_parquet(place / "rows.parquet")
     packed = lake.pack(place / "packed", one.kind, one.path, one.load.proto, one.load.configuration)
     ran = commands.batch(place / "rows.parquet", place / "scored", packed.path)
     if ran.code not in (0, 1):
@@ -242,9 +243,9 @@ def _by_batch(commands: lake.Commands, one: Known, folder: Path) -> list[str]:
     return found
 
 
-def _arrow(field: FieldDescriptor) -> Any:
+def _type(field: FieldDescriptor) -> str:
     if field.type == FieldDescriptor.TYPE_STRING:
-        return pa.string()
+        return "string"
     if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
-        return pa.bool_()
-    return pa.int64() if field.cpp_type in INTEGERS else pa.float64()
+        return "bool"
+    return "int64" if field.cpp_type in INTEGERS else "float64"

@@ -238,6 +238,7 @@ def test_make_help_lists_every_target():
         "upgrade",
         "renewals",
         "s3",
+        "every-model",
         "alerts",
         "console-journey",
         "http-conformance",
