@@ -1,6 +1,9 @@
 """Models of XGBoost: answers equal to the library's, levels from the file, and refusals of what it would misread."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle, islice
 from pathlib import Path
@@ -292,6 +295,30 @@ def test_features_and_classes_have_the_names_that_the_configuration_gives(lab: L
     library = expected_of("churn.ubj", rows)
     assert [message.p_leaves for message in messages] == library.astype(float).tolist()
     assert [message.predict for message in messages] == ["leaves" if p > 0.5 else "stays" for p in library]
+
+
+@pytest.mark.skipif(sys.platform != "linux" or cores_at_hand() < 2, reason="there is one core, or no /proc")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_as_many_threads_score_as_the_option_says_one_by_default(threads: int) -> None:
+    script = f"""
+import os
+from pathlib import Path
+import numpy as np
+from hotswap.codec.values import Table
+from hotswap.generation import Configuration
+from hotswap.runtimes.xgboost import runtime
+runtime.prepare()
+before = len(os.listdir("/proc/self/task"))
+options = {{"threads": "2"}} if {threads} > 1 else {{}}
+model = runtime.load(Path({str(MODELS / "churn.ubj")!r}), Configuration(runtime=options))
+model.score(Table(np.zeros((100_000, 4))))
+print(1 + len(os.listdir("/proc/self/task")) - before)
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+
+    told = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+
+    assert int(told.stdout) == threads
 
 
 def test_more_threads_return_the_same_bits(lab: Lab) -> None:
