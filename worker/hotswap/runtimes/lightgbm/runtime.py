@@ -177,7 +177,7 @@ def _booster(text: ModelText) -> Any:
         lightgbm = _library()
     except OSError as error:  # its wheel does not bring OpenMP
         raise SwapError(
-            SwapCode.HOST_FAILED, f"lightgbm cannot be loaded here: {error}; on Linux, install the package libgomp1"
+            SwapCode.KIND_MISSING, f"lightgbm cannot be loaded here: {error}; on Linux, install the package libgomp1"
         ) from error
     try:
         return lightgbm.Booster(model_str=text.content)
