@@ -21,6 +21,7 @@ _BOOSTER: Final = (
     "no kind serves it: train the model with H2O's XGBoost (H2OXGBoostEstimator) and pass its MOJO, or pass a jar that "
     "scores it with xgboost4j (kind java)"
 )
+_SKLEARN: Final = "no kind serves it: `hotswap pack FILE --sample data.csv` converts a model of scikit-learn to ONNX"
 _DATA: Final = "pass a MOJO, a saved Spark pipeline or a jar"
 
 _LIBRARIES: Final = {
@@ -68,6 +69,16 @@ def describe(path: Path) -> str:
     return f"is {kind.name.format(detail)}: {kind.advice.format(detail)}"
 
 
+def is_sklearn(path: Path) -> bool:
+    """Return whether a file is a pickle or skops' file that may hold a model of scikit-learn."""
+    try:
+        look = look_at(path)
+        kind = next((each for each in _TABLE if each.fits(look)), None)
+    except (OSError, SwapError):
+        return False
+    return kind is not None and kind.advice == _SKLEARN
+
+
 def is_onnx(path: Path) -> bool:
     """Return whether a file is a model in the format of ONNX."""
     try:
@@ -86,6 +97,14 @@ def _is_pickle(look: Look) -> bool:
 
 def _library(look: Look) -> str:
     return next((f" of {name}" for name, sign in _LIBRARIES.items() if sign in look.head), "")
+
+
+def _may_be_sklearn(look: Look) -> bool:
+    return _library(look) in ("", " of scikit-learn")
+
+
+def _is_joblib(look: Look) -> bool:
+    return _is_pickle(look) and (b"joblib" in look.head or bool(look.packing))
 
 
 def _is_torch_zip(look: Look) -> bool:
@@ -179,14 +198,13 @@ _TABLE: Final[tuple[_Foreign, ...]] = (
         _NONE,
     ),
     _Foreign(
-        "a model of scikit-learn, saved by skops", lambda look: look.has("schema.json") and look.raw[:2] == b"PK", _NONE
+        "a model of scikit-learn, saved by skops",
+        lambda look: look.has("schema.json") and look.raw[:2] == b"PK",
+        _SKLEARN,
     ),
-    _Foreign(
-        "a joblib file{}",
-        lambda look: _is_pickle(look) and (b"joblib" in look.head or bool(look.packing)),
-        _NONE,
-        _library,
-    ),
+    _Foreign("a joblib file{}", lambda look: _is_joblib(look) and _may_be_sklearn(look), _SKLEARN, _library),
+    _Foreign("a joblib file{}", _is_joblib, _NONE, _library),
+    _Foreign("a Python pickle{}", lambda look: _is_pickle(look) and _may_be_sklearn(look), _SKLEARN, _library),
     _Foreign("a Python pickle{}", _is_pickle, _NONE, _library),
     # other libraries'
     _Foreign("a model of XGBoost", lambda look: look.begins(b"{") and b"learner" in look.head[:64], _BOOSTER),
