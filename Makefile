@@ -194,7 +194,7 @@ lock: ## requirements*.lock from pyproject.toml (needs uv)
 	@echo pip | uv pip compile $(resolve) --no-annotate - -o requirements-pip.lock
 	@uv pip compile $(compile) $(dev) -o requirements.lock
 	@for name in spark conformance release; do cp requirements.lock requirements-$$name.lock; done # the same versions
-	@uv pip compile $(compile) $(dev) $(addprefix --extra ,lake lightgbm onnx spark xgboost s3 gcs azure) --group s3-server -o requirements-spark.lock
+	@uv pip compile $(compile) $(dev) $(addprefix --extra ,lake lightgbm onnx spark xgboost s3 gcs azure) --group s3-server --group sklearn-tests -o requirements-spark.lock
 	@uv pip compile $(compile) $(dev) --group conformance -o requirements-conformance.lock
 	@uv pip compile $(compile) --group kubernetes -o requirements-kubernetes.lock
 	@uv pip compile $(compile) --group release -o requirements-release.lock
@@ -202,6 +202,8 @@ lock: ## requirements*.lock from pyproject.toml (needs uv)
 	@uv pip compile $(filter-out pyproject.toml,$(compile)) --group bentoml -o requirements-bentoml.lock
 	@uv pip compile $(filter-out pyproject.toml,$(compile)) --group mlserver --no-emit-package xgboost \
 		--no-emit-package nvidia-nccl-cu12 --no-emit-package nvidia-nccl-cu13 -o requirements-mlserver.lock
+	@for version in $(SKLEARN); do echo "scikit-learn~=$$version.0" | uv pip compile $(resolve) --no-annotate \
+		--group sklearn - -o worker/hotswap/packages/sklearn/locks/$$version.lock; done
 	@uv pip compile $(filter-out pyproject.toml,$(compile)) --group image -o ops/image/build.lock
 	@for name in worker gateway spark; do cp requirements.lock ops/image/$$name.lock; done # the same versions
 	@uv pip compile $(compile) $(worker_image) -o ops/image/worker.lock
@@ -230,6 +232,8 @@ dev := --extra gateway --extra http --extra signatures --group dev
 # The extras of the image's targets, besides Spark's own.
 worker_image := --extra signatures --extra s3
 gateway_image := $(worker_image) --extra gateway
+# The versions of scikit-learn whose models `hotswap pack` converts.
+SKLEARN := 1.5 1.6 1.7 1.8 1.9
 generate = $(VENV)/bin/python -m grpc_tools.protoc -I protos --python_out=$1 --pyi_out=$1 hotswap/v1/control.proto
 resolve = -q --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock'
 compile = $(resolve) pyproject.toml
