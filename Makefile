@@ -34,11 +34,11 @@ PROOFS := kills kills-swaps kills-named failpoints zombies broker storm takeover
 	at-least-once everything cluster million fuzz fuzz-records fuzz-protos both-ways gateways \
 	late-copies transaction-versions epochs
 RED := red-at-least-once red-unfenced
-OTHER_PROOFS := attacks topics versions rights upgrade renewals s3 every-model alerts lake http-conformance verifier model mutants
+OTHER_PROOFS := attacks kinds topics versions rights upgrade renewals s3 every-model alerts lake http-conformance verifier model mutants
 play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed ,$(SEED)) $(addprefix --seconds ,$(SECONDS)) \
 	$(addprefix --partitions ,$(PARTITIONS))
 
-.PHONY: help setup setup-all demo test test-all test-real check coverage proofs $(PROOFS) $(RED) attacks topics versions rights renewals s3 every-model upgrade alerts \
+.PHONY: help setup setup-all demo test test-all test-real check coverage proofs $(PROOFS) $(RED) attacks kinds topics versions rights renewals s3 every-model upgrade alerts \
 	console-journey http-conformance kubernetes-check lake odd-headers verifier model mutants bench bench-servers against cache-check pictures weights train jars protos docs lock release-check image-proof licences clean
 
 help: ## this list
@@ -93,6 +93,10 @@ fuzz: setup ## made-up requests: CSV, JSON and protobuf, then raw records, then 
 attacks: setup-all ## what strangers can send, each beside a stream: a table (WORKER=/path/to/checkout: of another commit)
 	@$(call play,attacks) $(addprefix --worker ,$(WORKER))
 attacks: VENV := .venv-spark
+
+kinds: setup-all ## each kind of model in the place of the one before, while workers are killed; each answer recomputed (ten minutes)
+	@$(call play,kinds)
+kinds: VENV := .venv-spark
 
 topics: setup ## what an operator does to a deployment's topics and brokers, each beside a stream: a table (four minutes)
 	@$(call play,topics)

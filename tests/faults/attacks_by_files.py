@@ -16,12 +16,8 @@ from faults.stage import below
 from harness.fleet import messages
 from hotswap.codec.proto import compile as compile_proto
 
-_PROTO = """
-syntax = "proto3";
-message X { double x = 1; }
-message Y { double y = 1; }
-service S { rpc Score (X) returns (Y); }
-"""
+_MESSAGES = "message X { double x = 1; } message Y { double y = 1; }"
+_PROTO = f'syntax = "proto3"; {_MESSAGES} service S {{ rpc Score (X) returns (Y); }}'
 _SAMPLE = compile_proto(_PROTO.encode()).operations["Score"].input(x=1.0).SerializeToString()
 _STAGING_MS, _BATCH_MS = 10_000, 1_500
 _HOST_MB, _WORKER_MB = 2_300, 300

@@ -232,6 +232,7 @@ def test_make_help_lists_every_target():
         "proofs",
         "fuzz",
         "attacks",
+        "kinds",
         "topics",
         "versions",
         "rights",
