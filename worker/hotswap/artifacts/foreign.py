@@ -223,14 +223,14 @@ _TABLE: Final[tuple[_Foreign, ...]] = (
         lambda look: look.has("schema.json") and look.raw[:2] == b"PK",
         _SKLEARN,
     ),
+    _Foreign(  # before XGBoost's: its parameters name `xgboost_dart_mode`
+        "a Python pickle of LightGBM", lambda look: _is_pickle(look) and b"lightgbm." in look.head[:_FIRST], _SAVE_TEXT
+    ),
     _Foreign(
         "a Python pickle or joblib file{}",
         lambda look: _is_pickle(look) and b"xgboost" in look.head,
         _SAVE_BOOSTER,
         _library,
-    ),
-    _Foreign(
-        "a Python pickle of LightGBM", lambda look: _is_pickle(look) and b"lightgbm." in look.head[:_FIRST], _SAVE_TEXT
     ),
     _Foreign("a joblib file{}", lambda look: _is_joblib(look) and _may_be_sklearn(look), _SKLEARN, _library),
     _Foreign("a joblib file{}", _is_joblib, _NONE, _library),
