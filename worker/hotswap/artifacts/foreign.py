@@ -202,14 +202,15 @@ _TABLE: Final[tuple[_Foreign, ...]] = (
     _Foreign(
         "a model of scikit-learn, saved by skops", lambda look: look.has("schema.json") and look.raw[:2] == b"PK", _NONE
     ),
+    # LightGBM's parameters have the name of XGBoost in them.
+    _Foreign(
+        "a Python pickle of LightGBM", lambda look: _is_pickle(look) and b"lightgbm." in look.head[:_FIRST], _SAVE_TEXT
+    ),
     _Foreign(
         "a Python pickle or joblib file{}",
         lambda look: _is_pickle(look) and b"xgboost" in look.head,
         _SAVE_BOOSTER,
         _library,
-    ),
-    _Foreign(
-        "a Python pickle of LightGBM", lambda look: _is_pickle(look) and b"lightgbm." in look.head[:_FIRST], _SAVE_TEXT
     ),
     _Foreign(
         "a joblib file{}",
