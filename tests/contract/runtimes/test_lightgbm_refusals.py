@@ -89,6 +89,14 @@ HOSTILE = {
         re.sub("tree_sizes=.*", "tree_sizes=305 99999999999", BINARY).encode(),
         "not of the size",
     ),
+    "a tree that runs into the next": (
+        edited("binary", "^shrinkage=(.*)\n\n\n", r"shrinkage=\1\n"),
+        "not of the size in tree_sizes, with a blank line",
+    ),
+    "a last tree without an end": (
+        resized(BINARY.replace("\n\n\nend of trees", "\nend of trees")).encode(),
+        "not of the size in tree_sizes, with a blank line",
+    ),
     "a tree without a size": (re.sub(r"(tree_sizes=.*) \d+", r"\1", BINARY).encode(), "not of the sizes"),
     "no trees": ((BINARY[: BINARY.index("Tree=0")] + "end of trees\n").encode(), "no trees"),
     "a zero byte": (BINARY.replace("feature_names=age", "feature_names=a\0e").encode(), "zero byte"),

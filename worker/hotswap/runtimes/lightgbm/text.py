@@ -21,7 +21,7 @@ _END: Final = b"end of trees\n"
 _PARAMETERS: Final = b"\nparameters:\n"
 _CATEGORICAL: Final = re.compile(rb"\n\[categorical_feature: (\d+(?:,\d+)*)\]\n")
 _CODES: Final = re.compile(r"-?\d+(?::-?\d+)*")
-_TREE: Final = re.compile(rb"Tree=\d{1,9}\n([^\n]+(?:\n[^\n]+)*)\n+")
+_TREE: Final = re.compile(rb"Tree=\d{1,9}\n([^\n]+(?:\n[^\n]+)*)\n\n+")  # without a blank line, LightGBM would read on
 _MOST: Final = 1 << 20  # columns and classes
 
 
@@ -136,7 +136,9 @@ def _blocks(content: bytes, head: bytes, keys: Mapping[str, str]) -> Sequence[by
 def _checked(number: int, block: bytes, columns: int) -> bool:
     match = _TREE.fullmatch(block)
     if match is None:
-        raise ValueError(f"tree {number} is not of the size in tree_sizes: the file is cut short, or was edited")
+        raise ValueError(
+            f"tree {number} is not of the size in tree_sizes, with a blank line: the file is cut short, or was edited"
+        )
     try:
         return check_tree(match[1].decode(), columns)
     except ValueError as error:
