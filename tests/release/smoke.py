@@ -63,7 +63,13 @@ def files(package: Path) -> None:
     for jar in jars:
         with zipfile.ZipFile(jar) as archive:
             assert archive.testzip() is None, f"{jar} is damaged"
-    for name in ("local/locks/h2o-genmodel.lock", "local/locks/kafka.lock", "console/static/console.js", "py.typed"):
+    for name in (
+        "local/locks/h2o-genmodel.lock",
+        "local/locks/kafka.lock",
+        "packages/sklearn/locks/1.9.lock",
+        "console/static/console.js",
+        "py.typed",
+    ):
         assert (package / name).is_file(), f"{name} is missing"
 
 

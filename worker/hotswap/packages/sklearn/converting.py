@@ -54,9 +54,9 @@ def candidates(model: Any, rows: SampleRows, count: int) -> Iterator[Candidate]:
     One vector with named elements is scored fastest; columns of several types, or taken by name, have an input each.
     Raises SwapError MODEL_UNSUPPORTED if there is none, with the steps that are to blame.
     """
+    register()
     if why := unsupported(model, has_failed=False):
         raise SwapError(SwapCode.MODEL_UNSUPPORTED, why)
-    register()
     model = prepared(model)
     texts = len(rows.texts)
     is_one_type = texts in (0, len(rows.columns)) and not rows.is_text

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import is_classifier, is_clusterer, is_outlier_detector
+from sklearn.base import ClusterMixin, is_outlier_detector
+from sklearn.pipeline import Pipeline
 
 from hotswap.errors import SwapCode, SwapError
 from hotswap.packages.sklearn.converting import Candidate
@@ -86,10 +87,12 @@ def _first_line(error: Exception) -> str:
 def _methods(model: Any) -> list[str]:
     if not hasattr(model, "predict"):
         return ["transform"]
+    last = model.steps[-1][1] if isinstance(model, Pipeline) else model
+    is_clusterer = isinstance(last, ClusterMixin)  # sklearn.base.is_clusterer is of 1.6
     scores = {
-        "predict_proba": is_classifier(model) or not is_clusterer(model),
+        "predict_proba": not is_clusterer,
         "decision_function": is_outlier_detector(model),
-        "transform": is_clusterer(model),
+        "transform": is_clusterer,
     }
     return ["predict", *[method for method, fits in scores.items() if fits and hasattr(model, method)][:1]]
 

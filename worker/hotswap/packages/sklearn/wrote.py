@@ -15,7 +15,7 @@ _MOST_BYTES: Final = 8 << 30  # of an unpacked file
 _OVERLAP: Final = 256
 _VERSION: Final = rb"(\d+\.\d+(?:\.\d+)?)"
 # The text and the next one, as pickle writes them: each with its length, and perhaps a place in the memo behind it.
-_IN_PICKLE: Final = re.compile(rb"_sklearn_version(?:\x94|q.|r.{4}|p\d+\n)?(?:\x8c.|X.{4}|V)" + _VERSION, re.DOTALL)
+_IN_PICKLE: Final = re.compile(rb"_sklearn_version\n?(?:\x94|q.|r.{4}|p\d+\n)?(?:\x8c.|X.{4}|V)" + _VERSION, re.DOTALL)
 _IN_SKOPS: Final = re.compile(rb'"_sklearn_version"\s*:\s*\{[^{}]*"content"\s*:\s*"\\"' + _VERSION)
 _PACKINGS: Final[tuple[tuple[bytes | tuple[bytes, ...], Callable[[Any], Any]], ...]] = (
     (b"\x1f\x8b", lambda file: gzip.GzipFile(fileobj=file)),
