@@ -78,6 +78,8 @@ ATTACKS = (
     by_files.onnx_time,
     by_files.onnx_endless_request,
     by_files.onnx_huge_request,
+    by_files.xgboost_files,
+    by_files.lightgbm_files,
     processes.connections,
     processes.last_number,
     processes.long_status,

@@ -10,6 +10,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+from faults import bad_boosters as boosters
 from faults.attacks_by_swaps import made_before
 from faults.raw_batches import Record, batch
 from faults.stage import below
@@ -23,6 +24,7 @@ _STAGING_MS, _BATCH_MS = 10_000, 1_500
 _HOST_MB, _WORKER_MB = 2_300, 300
 """A host's bound is its heap of 512 MiB and 1,536 MiB beside it; what it maps of its libraries' files comes on top."""
 _GIB = 1 << 30
+_TREES = ("learner", "gradient_booster", "model")
 
 
 def _onnx(name, *arguments, **options):
@@ -70,6 +72,45 @@ _MEMORY = {
 _TIME = {
     "constants.onnx": (_onnx("slow_constants", size=6_000, steps=1_000), {"DEADLINE_EXCEEDED"}),
     "loop.onnx": (_onnx("endless"), {"DEADLINE_EXCEEDED"}),
+}
+_XGBOOST = {
+    name: (make, {"MODEL_INVALID"})
+    for name, make in {
+        "own_child.json": partial(boosters.node, field="left_children", value=0),
+        "circle.json": boosters.circle,
+        "child.json": partial(boosters.node, field="left_children", value=1_000_000),
+        "negative.json": partial(boosters.node, field="right_children", value=-5),
+        "column.json": partial(boosters.node, field="split_indices", value=1_000_000),
+        "category.json": partial(boosters.node, field="split_type", value=1),
+        "class.json": partial(boosters.setting, names=(*_TREES, "tree_info", 0), value=1_000_000),
+        "classes.json": partial(
+            boosters.setting, names=("learner", "learner_model_param", "num_class"), value="99999999"
+        ),
+        "lists.json": partial(boosters.nested_json, depth=200_000),
+        "objects.ubj": partial(boosters.nested_ubjson, depth=200_000),
+        "length.ubj": partial(boosters.claimed_array, count=1 << 62),
+        "negative.ubj": partial(boosters.claimed_array, count=-1),
+    }.items()
+}
+_LIGHTGBM = {
+    name: (make, {"MODEL_INVALID"})
+    for name, make in {
+        "own_child.txt": partial(boosters.edited, pattern=r"^left_child=\S+", replacement="left_child=0"),
+        "short.txt": partial(boosters.edited, pattern=r"^left_child=.*", replacement="left_child=1"),
+        "child.txt": partial(boosters.edited, pattern=r"^right_child=\S+", replacement="right_child=1000000"),
+        "leaf.txt": partial(boosters.edited, pattern=r"^left_child=\S+", replacement="left_child=-1000000"),
+        "column.txt": partial(boosters.edited, pattern=r"^split_feature=\S+", replacement="split_feature=1000000"),
+        "category.txt": partial(boosters.edited, pattern=r"^decision_type=\S+", replacement="decision_type=1"),
+        "no_leaves.txt": partial(boosters.edited, pattern=r"^num_leaves=.*", replacement="num_leaves=0"),
+        "linear.txt": partial(boosters.edited, pattern=r"^is_linear=0", replacement="is_linear=1"),
+        "classes.txt": partial(boosters.edited, pattern=r"^num_class=.*", replacement="num_class=1"),
+        "none.txt": partial(
+            boosters.edited, pattern=r"^num_tree_per_iteration=.*", replacement="num_tree_per_iteration=0"
+        ),
+        "sizes.txt": partial(boosters.sized, sizes="2000000000 1 1"),
+        "no_sizes.txt": partial(boosters.sized, sizes="0 0 0"),
+        "cut.txt": partial(boosters.cut, size=2_500),
+    }.items()
 }
 
 
@@ -167,6 +208,18 @@ async def onnx_memory(stage):
 async def onnx_time(stage):
     """Constants that take hours to multiply, and an endless Loop."""
     return await _swapped(stage, "onnx", _TIME)
+
+
+@made_before(partial(_made, files=_XGBOOST))
+async def xgboost_files(stage):
+    """XGBoost's trees in circles and out of range, and files nested 200,000 deep."""
+    return await _swapped(stage, "xgboost", _XGBOOST)
+
+
+@made_before(partial(_made, files=_LIGHTGBM))
+async def lightgbm_files(stage):
+    """LightGBM's trees in circles and out of range, and counts that lie."""
+    return await _swapped(stage, "lightgbm", _LIGHTGBM)
 
 
 async def _served(stage, code):
