@@ -34,11 +34,11 @@ PROOFS := kills kills-swaps kills-named failpoints zombies broker storm takeover
 	at-least-once everything cluster million fuzz fuzz-records fuzz-protos both-ways gateways \
 	late-copies transaction-versions epochs
 RED := red-at-least-once red-unfenced
-OTHER_PROOFS := attacks topics versions rights upgrade renewals s3 alerts lake http-conformance verifier model mutants
+OTHER_PROOFS := attacks kinds topics versions rights upgrade renewals s3 every-model alerts lake http-conformance verifier model mutants
 play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed ,$(SEED)) $(addprefix --seconds ,$(SECONDS)) \
 	$(addprefix --partitions ,$(PARTITIONS))
 
-.PHONY: help setup setup-all demo test test-all test-real check coverage proofs $(PROOFS) $(RED) attacks topics versions rights renewals s3 upgrade alerts \
+.PHONY: help setup setup-all demo test test-all test-real check coverage proofs $(PROOFS) $(RED) attacks kinds topics versions rights renewals s3 every-model upgrade alerts \
 	console-journey http-conformance kubernetes-check lake odd-headers verifier model mutants bench bench-servers against cache-check pictures weights train jars protos docs lock release-check image-proof licences clean
 
 help: ## this list
@@ -90,8 +90,13 @@ $(filter-out fuzz,$(PROOFS)) $(RED): setup
 fuzz: setup ## made-up requests: CSV, JSON and protobuf, then raw records, then protos (each alone: SEED=7 SECONDS=1000 of them)
 	@$(call play,fuzz fuzz-records fuzz-protos)
 
-attacks: setup ## what strangers can send, each beside a stream: a table (WORKER=/path/to/checkout: of another commit)
+attacks: setup-all ## what strangers can send, each beside a stream: a table (WORKER=/path/to/checkout: of another commit)
 	@$(call play,attacks) $(addprefix --worker ,$(WORKER))
+attacks: VENV := .venv-spark
+
+kinds: setup-all ## each kind of model in the place of the one before, while workers are killed; each answer recomputed (ten minutes)
+	@$(call play,kinds)
+kinds: VENV := .venv-spark
 
 topics: setup ## what an operator does to a deployment's topics and brokers, each beside a stream: a table (four minutes)
 	@$(call play,topics)
@@ -110,7 +115,10 @@ renewals: setup ## certificates, tokens and sessions that end while two fleets w
 
 s3: setup-all ## a fleet whose store, a real S3 server, hangs, dies and is away in the middle of swaps (seven minutes)
 	@$(call play,s3)
-s3: VENV := .venv-spark
+
+every-model: setup-all ## each model of ONNX, XGBoost and LightGBM through Kafka, as protobuf, JSON and CSV, and by batch: a table
+	@$(call play,every-model)
+s3 every-model: VENV := .venv-spark
 
 alerts: setup ## the situation that each alert of ops/ is for, in a real Prometheus (needs prometheus on PATH; 20 minutes at most)
 	@$(call play,alerts)
@@ -172,6 +180,9 @@ train: ## make the models of the examples and the tests again (downloads H2O, 26
 	@.venv-train/bin/python examples/train.py
 	@.venv-train/bin/python tests/models/train_h2o.py
 	@.venv-train/bin/python tests/models/train_odd.py
+	@.venv-train/bin/python tests/models/train_onnx.py
+	@.venv-train/bin/python tests/models/train_xgboost.py
+	@.venv-train/bin/python tests/models/train_lightgbm.py
 	@.venv-train/bin/python benchmarks/gbm.py
 
 jars: setup ## the jars of the tests and of the worker, from their sources (needs a JDK 17)
@@ -187,7 +198,7 @@ lock: ## requirements*.lock from pyproject.toml (needs uv)
 	@echo pip | uv pip compile $(resolve) --no-annotate - -o requirements-pip.lock
 	@uv pip compile $(compile) $(dev) -o requirements.lock
 	@for name in spark conformance release; do cp requirements.lock requirements-$$name.lock; done # the same versions
-	@uv pip compile $(compile) $(dev) $(addprefix --extra ,lake lightgbm onnx spark xgboost s3 gcs azure) --group s3-server -o requirements-spark.lock
+	@uv pip compile $(compile) $(dev) $(addprefix --extra ,lake lightgbm onnx spark xgboost s3 gcs azure) --group s3-server --group sklearn-tests -o requirements-spark.lock
 	@uv pip compile $(compile) $(dev) --group conformance -o requirements-conformance.lock
 	@uv pip compile $(compile) --group kubernetes -o requirements-kubernetes.lock
 	@uv pip compile $(compile) --group release -o requirements-release.lock
@@ -195,6 +206,8 @@ lock: ## requirements*.lock from pyproject.toml (needs uv)
 	@uv pip compile $(filter-out pyproject.toml,$(compile)) --group bentoml -o requirements-bentoml.lock
 	@uv pip compile $(filter-out pyproject.toml,$(compile)) --group mlserver --no-emit-package xgboost \
 		--no-emit-package nvidia-nccl-cu12 --no-emit-package nvidia-nccl-cu13 -o requirements-mlserver.lock
+	@for version in $(SKLEARN); do echo "scikit-learn~=$$version.0" | uv pip compile $(resolve) --no-annotate \
+		--group sklearn - -o worker/hotswap/packages/sklearn/locks/$$version.lock; done
 	@uv pip compile $(filter-out pyproject.toml,$(compile)) --group image -o ops/image/build.lock
 	@for name in worker gateway spark; do cp requirements.lock ops/image/$$name.lock; done # the same versions
 	@uv pip compile $(compile) $(worker_image) -o ops/image/worker.lock
@@ -223,6 +236,8 @@ dev := --extra gateway --extra http --extra signatures --group dev
 # The extras of the image's targets, besides Spark's own.
 worker_image := --extra signatures --extra s3
 gateway_image := $(worker_image) --extra gateway
+# The versions of scikit-learn whose models `hotswap pack` converts.
+SKLEARN := 1.5 1.6 1.7 1.8 1.9
 generate = $(VENV)/bin/python -m grpc_tools.protoc -I protos --python_out=$1 --pyi_out=$1 hotswap/v1/control.proto
 resolve = -q --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock'
 compile = $(resolve) pyproject.toml

@@ -36,7 +36,14 @@ _IS_REAL = os.environ.get("HOTSWAP_TEST_REAL") == "1"
 """Whether workers are started by the command, and hosts have the product's own options (`make test-real`)."""
 _LEFT_OUT = pytest.StashKey[int]()
 _TESTS = Path(__file__).parent
-_NEEDS = {"lightgbm": "lightgbm", "onnx": "onnxruntime", "spark": "pyspark", "s3": "s3fs", "xgboost": "xgboost"}
+_NEEDS = {
+    "lightgbm": "lightgbm",
+    "onnx": "onnxruntime",
+    "sklearn": "skl2onnx",
+    "spark": "pyspark",
+    "s3": "s3fs",
+    "xgboost": "xgboost",
+}
 """The package that the tests with a marker need."""
 _LONGEST_FIRST = ("faults", "system", "model", "contract", "unit")
 

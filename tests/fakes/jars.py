@@ -18,7 +18,7 @@ from hotswap.local.jvm import fetch_jars
 FOLDER = Path(__file__).parents[1] / "jars"
 RUNTIMES = FOLDER.parents[1] / "worker" / "hotswap" / "runtimes"
 OWN = {"flat_engine": RUNTIMES / "flat", "mojos": RUNTIMES / "h2o", "jar_calls": RUNTIMES / "java"}
-NAMES = ("texts", "texts_v2", "customers", "numbers", "flat", "overloads", "hostile", "spark")
+NAMES = ("texts", "texts_v2", "customers", "numbers", "flat", "overloads", "petals", "hostile", "spark")
 _LEFT_OUT = ("missing/",)
 _NAMELESS = ("texts",)  # compiled like most jars: without parameter names
 _MANIFESTS = {"customers": "Main-Class: credit.Scorer\r\n"}

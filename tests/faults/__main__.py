@@ -23,6 +23,7 @@ from faults import (
     bad_swaps,
     both_ways,
     control_storm,
+    every_model,
     fuzz,
     fuzz_protos,
     fuzz_records,
@@ -57,12 +58,13 @@ ON_THEIR_OWN = {
 }
 """Proofs with a Kafka of their own."""
 ATTACKS, TOPICS, ALERTS, RIGHTS, RENEWALS, S3 = "attacks", "topics", "alerts", "rights", "renewals", "s3"
-VERSIONS, UPGRADE = "versions", "upgrade"
+VERSIONS, UPGRADE, EVERY_MODEL = "versions", "upgrade", "every-model"
 TABLES: dict[str, tuple[Any, Callable[[argparse.Namespace], dict[str, Any]]]] = {
     ATTACKS: (attacks, lambda asked: {"code": asked.worker}),
     TOPICS: (topics, lambda asked: {"seed": asked.seed}),
     RIGHTS: (rights, lambda _: {}),
     VERSIONS: (versions, lambda asked: {"seed": asked.seed}),
+    EVERY_MODEL: (every_model, lambda asked: {"seed": asked.seed}),
 }
 """Proofs that tell a row for each thing that is tried, and what their `run` is given."""
 LONG: dict[str, Callable[[Path, argparse.Namespace, float], Awaitable[tuple[list[str], Mapping[str, Any]]]]] = {
@@ -84,6 +86,7 @@ FULL_LENGTHS = {
     RENEWALS: renewals.SECONDS,
     S3: objects.SECONDS,
     VERSIONS: len(versions.VERSIONS),
+    EVERY_MODEL: every_model.COUNT,
     UPGRADE: upgrade.SECONDS,
 }
 

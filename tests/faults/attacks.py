@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from faults import attacks_by_answers as answers
+from faults import attacks_by_files as by_files
 from faults import attacks_by_http as by_http
 from faults import attacks_by_jars as jars
 from faults import attacks_by_keys as keys
@@ -70,6 +71,13 @@ ATTACKS = (
     swaps.tampered_cache,
     swaps.long_deadline,
     files.models_of_others,
+    by_files.onnx_outside,
+    by_files.onnx_code,
+    by_files.onnx_bombs,
+    by_files.onnx_memory,
+    by_files.onnx_time,
+    by_files.onnx_endless_request,
+    by_files.onnx_huge_request,
     processes.connections,
     processes.last_number,
     processes.long_status,

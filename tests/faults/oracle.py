@@ -1,4 +1,4 @@
-"""The right answers: H2O's own offline predictions for the examples, read without the worker's code."""
+"""The right answers: H2O's own offline predictions for the examples, and those that a run gives of its own models."""
 
 import csv
 import hashlib
@@ -40,18 +40,19 @@ def compile_proto(path):
 
 
 class _Model:
-    """An example: its messages, its rows, and H2O's prediction for each."""
+    """An example: its messages, its rows, and the prediction for each, H2O's unless another one's are given."""
 
-    def __init__(self, examples, name):
+    def __init__(self, examples, name, predictions=None, relative=_RELATIVE):
         proto, rows = _MODELS[name]
+        self._relative = relative
         source = examples / "protos" / f"{proto}.proto"
         (service,) = compile_proto(source).services_by_name.values()
         (rpc,) = service.methods
         self.proto_sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
         self.input = message_factory.GetMessageClass(rpc.input_type)
         self.output = message_factory.GetMessageClass(rpc.output_type)
-        self.values = [self._request(row).SerializeToString() for row in _read(examples / "data" / f"{rows}.csv")]
-        predictions = _read(examples / "data" / f"{name}.pred.csv")
+        self.values = [self._request(row).SerializeToString() for row in read_rows(examples / "data" / f"{rows}.csv")]
+        predictions = predictions or read_rows(examples / "data" / f"{name}.pred.csv")
         self._known = {
             self._key(value): {field: self._column(field, said) for field in self.output.DESCRIPTOR.fields_by_name}
             for value, said in zip(self.values, predictions, strict=True)
@@ -90,7 +91,12 @@ class _Model:
             message = self.output.FromString(answer)
         except DecodeError:
             return False
-        return all(_is_same(getattr(message, name), value) for name, value in known.items())
+        return all(self._is_same(getattr(message, name), value) for name, value in known.items())
+
+    def _is_same(self, value, known):
+        if type(known) is not float:
+            return value == known
+        return math.isclose(value, known, rel_tol=self._relative, abs_tol=_ABSOLUTE)
 
 
 _model = cache(_Model)
@@ -103,6 +109,7 @@ class Oracle:
         lines = (examples / "models" / "DIGESTS").read_text().splitlines()
         self._names = {digest: file.removesuffix(".zip") for digest, file in map(str.split, lines)}
         self._examples = examples
+        self._learned = {}
         # A run asks for a few hundred different rows a million times.
         self.agrees = lru_cache(maxsize=100_000)(self._agrees)
 
@@ -110,8 +117,14 @@ class Oracle:
         """Take an example that was packed anew for what it is."""
         self._names[model_sha256] = name
 
+    def learn(self, model_sha256, *, like, predictions, relative=_RELATIVE):
+        """Take a model that answers the requests of an example by these predictions, one for each of its rows."""
+        self._learned[model_sha256] = _Model(self._examples, like, predictions, relative)
+
     def model(self, model_sha256):
-        """Return an example, read at the first time that anyone asks for it; None if it is none."""
+        """Return an example, read at the first time that anyone asks for it, or a learned model; None if it is none."""
+        if model_sha256 in self._learned:
+            return self._learned[model_sha256]
         name = self._names.get(model_sha256)
         return name and _model(self._examples, name)
 
@@ -133,10 +146,7 @@ class Oracle:
         return model.says(answer, known)
 
 
-def _is_same(value, known):
-    return math.isclose(value, known, rel_tol=_RELATIVE, abs_tol=_ABSOLUTE) if type(known) is float else value == known
-
-
-def _read(path):
+def read_rows(path):
+    """Return the rows of a CSV by their columns."""
     with path.open(newline="") as file:
         return list(csv.DictReader(file))

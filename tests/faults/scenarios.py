@@ -14,6 +14,7 @@ from faults.brokers import proxied_cluster, proxied_kafka
 from faults.cluster import cluster
 from faults.epochs import epochs
 from faults.everything import everything
+from faults.kinds_in_turn import kinds_in_turn
 from faults.late_copies import late_copies
 from faults.scaling import as_deployed, scaling
 from faults.swaps import swaps
@@ -184,6 +185,14 @@ SCENARIOS = {
             play=kills_by_name,
             seconds=600,
             terms=replace(FULL_LOAD, is_static=True),
+        ),
+        Scenario(
+            name="kinds",
+            promise="H2O, ONNX, XGBoost, a jar, LightGBM and Spark take each other's place, and a worker is killed "
+            "while each is staged, and while it serves",
+            play=kinds_in_turn,
+            seconds=600,
+            terms=Terms(per_second=100, settings=QUICK_SESSION),
         ),
         Scenario(
             name="failpoints",

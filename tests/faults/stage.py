@@ -97,7 +97,7 @@ class Stage:
         """Check that a worker replaces killed hosts; the effect of that on the stream is not part of the attack."""
         self.over = time.time()
         started = self.deployment.log(name).count('"host.ready"')
-        for pid in _below(self.pid(name)):
+        for pid in below(self.pid(name)):
             with contextlib.suppress(OSError):
                 if b"hotswap.artifacts.fetcher" not in Path(f"/proc/{pid}/cmdline").read_bytes():
                     os.kill(pid, signal.SIGKILL)
@@ -186,12 +186,12 @@ class Stage:
         return float(np.percentile(waits, 99)) * 1_000 if waits else float("nan")
 
 
-def _below(pid):
+def below(pid):
     """Yield the ids of all descendants of a process."""
     with contextlib.suppress(OSError):
         for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
             yield int(child)
-            yield from _below(int(child))
+            yield from below(int(child))
 
 
 class Stream(Steady):

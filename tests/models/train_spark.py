@@ -5,6 +5,7 @@
 Each is three files in tests/models/spark: <name>.zip as Spark saved it, <name>.input.jsonl, <name>.pred.jsonl.
 """
 
+import csv
 import json
 import random
 import shutil
@@ -34,6 +35,7 @@ from pyspark.ml.regression import GBTRegressor, GeneralizedLinearRegression
 from pyspark.sql import SparkSession
 
 FOLDER = Path(__file__).parent / "spark"
+IRIS = Path(__file__).parents[2] / "examples" / "data" / "iris.csv"
 ROWS = 60
 PLANS, REGIONS = ("basic", "pro", "team"), ("eu", "us", "apac")
 
@@ -158,6 +160,24 @@ def halves(random):
     )
 
 
+def iris(_):
+    """The irises of the examples, with a number of its own beside the label."""
+    with IRIS.open(newline="") as file:
+        rows = [
+            {name: value if name == "species" else float(value) for name, value in row.items()}
+            for row in csv.DictReader(file)
+        ]
+    stages = [
+        StringIndexer(inputCol="species", outputCol="label_ix", stringOrderType="alphabetAsc"),
+        VectorAssembler(inputCols=[name for name in rows[0] if name != "species"], outputCol="features"),
+        LogisticRegression(labelCol="label_ix", regParam=0.01),
+        IndexToString(inputCol="prediction", outputCol="flower", labels=["setosa", "versicolor", "virginica"]),
+        SQLTransformer(statement="SELECT *, petal_length * petal_width AS area FROM __THIS__"),
+    ]
+    schema = "sepal_length double, sepal_width double, petal_length double, petal_width double, species string"
+    return rows, schema, stages
+
+
 def customers(random):
     rows = []
     for _ in range(ROWS):
@@ -173,7 +193,7 @@ def train(spark, make):
     table = frame(spark, rows, schema)
     model = stages[0].fit(table) if make is offset else Pipeline(stages=stages).fit(table)
     name = make.__name__
-    labels = {"label", "churned", "rating", *(("balance", "region") if make is formula else ())}
+    labels = {"label", "churned", "rating", "species", *(("balance", "region") if make is formula else ())}
     inputs = [{key: value for key, value in row.items() if key not in labels} for row in rows]
     kept = ", ".join(part for part in schema.split(", ") if part.split()[0] in inputs[0])
     save(model.write(), name)
@@ -217,7 +237,7 @@ def plain(value):
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     session = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").getOrCreate()
-    every = [churn, forest, formula, offset, words, sql, skip, ratings, terms, baskets, halves]
+    every = [churn, forest, formula, offset, words, sql, skip, ratings, terms, baskets, halves, iris]
     for chosen in [make for make in every if not sys.argv[1:] or make.__name__ in sys.argv[1:]]:
         train(session, chosen)
     session.stop()

@@ -93,6 +93,7 @@ async def test_a_worker_that_starts_without_the_kind_of_what_serves_says_so_and_
     await deployment.drained(20)
     (view,) = json.loads((await hotswap(deployment, "status", deployment.name, "--json", code=1))[0])
     assert [part["worker"] for part in view["partitions"]] == ["w1"] * 4
+    assert [worker["kinds"]["onnx"] for worker in view["workers"]] == ["", LACKS]
 
     assert await deployment.stop("w2") == 0
     deployment.start("w2")

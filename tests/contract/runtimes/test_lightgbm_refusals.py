@@ -68,6 +68,7 @@ HOSTILE = {
     "a line of another program": (edited("binary", "^shrinkage=", "shell="), "no tree of LightGBM has"),
     "a field that is there twice": (edited("binary", "^num_cat=0", "num_cat=0\nnum_cat=1"), "twice"),
     "a set of categories that does not exist": (edited("binary", "^decision_type=2", "decision_type=1"), "its set of"),
+    "a set of categories beyond the last": (edited("categorical", "^threshold=0 ", "threshold=99 "), "its set of"),
     "a set of categories beyond the others": (
         edited("categorical", r"^cat_boundaries=0 \d+", "cat_boundaries=0 99"),
         "it needs|do not ascend",
@@ -79,13 +80,18 @@ HOSTILE = {
     "no trees in an iteration": (edited("binary", "^num_tree_per_iteration=1", "num_tree_per_iteration=0"), "from 1"),
     "a million of classes": (edited("binary", "^num_class=1", "num_class=1000000"), "for 1,000,000 classes"),
     "classes that its objective has not": (edited("multiclass", "num_class:3", "num_class:30"), "not of 3 classes"),
+    "a single class": (
+        edited("l2", "^objective=regression", "objective=multiclass num_class:1"),
+        "not of 1 classes",
+    ),
     "no columns": (edited("binary", "^max_feature_idx=3", "max_feature_idx=-1"), "max_feature_idx"),
     "a size beyond the file": (
         re.sub("tree_sizes=.*", "tree_sizes=305 99999999999", BINARY).encode(),
         "not of the size",
     ),
+    "a tree without a size": (re.sub(r"(tree_sizes=.*) \d+", r"\1", BINARY).encode(), "not of the sizes"),
     "no trees": ((BINARY[: BINARY.index("Tree=0")] + "end of trees\n").encode(), "no trees"),
-    "a zero byte": (BINARY.replace("\n\nTree=1", "\0\nTree=1").encode(), "zero byte"),
+    "a zero byte": (BINARY.replace("feature_names=age", "feature_names=a\0e").encode(), "zero byte"),
     "other ends of lines": (BINARY.replace("\n", "\r\n").encode(), "it does not begin with"),
     "levels that are no lists": (
         BINARY.replace("pandas_categorical:[]", 'pandas_categorical:["a"]').encode(),
@@ -138,3 +144,13 @@ def test_a_pickle_is_refused_with_the_way_to_convert_it(lab: Lab, tmp_path: Path
         lab.describe(load_of(tmp_path / "m.txt"))
 
     assert raised.value.code is SwapCode.MODEL_INVALID
+
+
+def test_levels_that_no_request_can_tell_apart_are_refused(lab: Lab, tmp_path: Path) -> None:
+    text = (MODELS / "categorical.txt").read_text()
+    (tmp_path / "m.txt").write_text(text.replace('pandas_categorical:[["Bern", ', 'pandas_categorical:[["3", 3, '))
+
+    with pytest.raises(SwapError, match=r"column `city` has levels .* whose texts are the same") as raised:
+        lab.describe(load_of(tmp_path / "m.txt"))
+
+    assert raised.value.code is SwapCode.MODEL_UNSUPPORTED

@@ -157,6 +157,8 @@ def test_whole_numbers_and_truths_keep_every_digit_and_refuse_what_they_cannot_h
         ("a later opset", SwapCode.MODEL_UNSUPPORTED, "onnxruntime"),
         ("a fixed batch", SwapCode.MODEL_UNSUPPORTED, "a first dimension of any size"),
         ("a sequence", SwapCode.MODEL_UNSUPPORTED, "no output that an answer can hold"),
+        ("a row of terabytes", SwapCode.MODEL_UNSUPPORTED, "16,777,216 elements at most"),
+        ("an answer of terabytes", SwapCode.MODEL_UNSUPPORTED, "no output that an answer can hold"),
     ],
 )
 def test_a_model_that_cannot_be_served_is_refused_with_the_reason(
@@ -180,6 +182,10 @@ def test_a_model_that_cannot_be_served_is_refused_with_the_reason(
     elif name == "a fixed batch":
         fixed = [helper.make_tensor_value_info(each, TensorProto.FLOAT, [1, 3]) for each in "xy"]
         written(path, [double], fixed[:1], fixed[1:])
+    elif name == "a row of terabytes":
+        written(path, [double], [value("x", TensorProto.FLOAT, 1 << 40)], outputs)
+    elif name == "an answer of terabytes":
+        written(path, [double], [value("x", TensorProto.FLOAT, "k")], [value("y", TensorProto.FLOAT, 1 << 40)])
     else:
         sequence = helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, None)
         written(path, [helper.make_node("SequenceConstruct", ["x"], ["y"])], numbers, [sequence])
@@ -265,15 +271,16 @@ def test_a_folder_brings_its_external_data_and_no_other_file(lab: Lab, tmp_path:
     lab.load(load)
 
     (answer,), _ = lab.score([operation.input(x=1.0).SerializeToString()])
-    tensor.external_data[0].value = "../weights.bin"
-    written(
-        tmp_path / "m" / "m.onnx",
-        nodes,
-        [value("x", TensorProto.FLOAT)],
-        [value("y", TensorProto.FLOAT)],
-        initializer=[tensor],
-    )
-
     assert operation.output.FromString(answer).y == 1.0 + weights.sum()
-    with pytest.raises(SwapError, match="not a file of the artifact"):
-        lab.describe(load_of(tmp_path))
+    (tmp_path / "m" / "*" / "_ORT_MEM_ADDR_").mkdir(parents=True)
+    (tmp_path / "m" / "*" / "_ORT_MEM_ADDR_" / "*").write_bytes(weights.tobytes())
+    for places in (["../weights.bin"], ["weights.bin", "../weights.bin"], [], ["*/_ORT_MEM_ADDR_/*"]):
+        del tensor.external_data[:]
+        for place in places:
+            tensor.external_data.add(key="location", value=place)
+        written(
+            tmp_path / "m" / "m.onnx", nodes, [value("x", TensorProto.FLOAT)], [value("y", TensorProto.FLOAT)],
+            initializer=[tensor],
+        )  # fmt: skip
+        with pytest.raises(SwapError, match="not a file of the artifact"):
+            lab.describe(load_of(tmp_path))

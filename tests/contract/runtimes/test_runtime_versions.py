@@ -11,9 +11,6 @@ from hotswap.generation import Configuration, frozen
 from hotswap.host.parent import ModelHost
 
 MODELS = Path(__file__).parents[2] / "models"
-CLASSES = Configuration(
-    runtime=frozen({"classes": "setosa,versicolor,virginica"}), outputs=frozen({"species": "predict"})
-)
 
 
 async def versions_of(kind: str, model: str, configuration: Configuration) -> str:
@@ -34,6 +31,14 @@ async def test_a_host_of_a_model_in_the_format_of_onnx_names_the_runtime_the_ir_
     assert re.fullmatch(expected("onnxruntime", ", IR 10, opsets ai.onnx.ml 1, ai.onnx 22"), named)
 
 
-@pytest.mark.xgboost
-async def test_a_host_names_the_version_of_the_package_that_scores():
-    assert re.fullmatch(expected("xgboost"), await versions_of("xgboost", "iris.ubj", CLASSES))
+@pytest.mark.parametrize(
+    ("kind", "model"),
+    [
+        pytest.param("xgboost", "iris.ubj", marks=pytest.mark.xgboost),
+        pytest.param("lightgbm", "iris.txt", marks=pytest.mark.lightgbm),
+    ],
+)
+async def test_a_host_names_the_version_of_the_package_that_scores(kind, model):
+    classes = frozen({"classes": "setosa,versicolor,virginica"})
+    configuration = Configuration(runtime=classes, outputs=frozen({"species": "predict"}))
+    assert re.fullmatch(expected(kind), await versions_of(kind, model, configuration))

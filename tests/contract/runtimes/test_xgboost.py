@@ -1,6 +1,9 @@
 """Models of XGBoost: answers equal to the library's, levels from the file, and refusals of what it would misread."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle, islice
 from pathlib import Path
@@ -188,6 +191,25 @@ def test_a_category_without_levels_in_the_file_takes_the_numbers_that_it_was_tra
         assert "`zone` takes the numbers of its categories" in refusal.message
 
 
+@pytest.mark.parametrize("name", ["churn.ubj", "visits.ubj", "hinge.ubj", "stopped.ubj", "species.json", "softmax.ubj"])
+def test_margins_are_those_of_the_library(lab: Lab, name: str) -> None:
+    rows = kept_of(name)["rows"]
+    library = expected_of(name, rows, output_margin=True).reshape(len(rows), -1)
+    names = ["margin_0", "margin_1", "margin_2"] if library.shape[1] > 1 else ["margin"]
+
+    messages = Drafted(lab, MODELS / name, asked=names).messages(rows)
+
+    assert [[getattr(message, name) for name in names] for message in messages] == library.astype(float).tolist()
+
+
+@pytest.mark.parametrize("name", ["raw.ubj", "rank.ubj", "price.json", "median.ubj", "quantiles.ubj", "targets.ubj"])
+def test_a_margin_that_is_the_prediction_is_no_output_beside_it(lab: Lab, name: str) -> None:
+    rows = kept_of(name)["rows"]
+
+    assert "margin" not in " ".join(Drafted(lab, MODELS / name).outputs)
+    assert expected_of(name, rows, output_margin=True).tolist() == expected_of(name, rows).tolist()
+
+
 @pytest.mark.parametrize(
     ("name", "groups"),
     [
@@ -200,10 +222,9 @@ def test_a_category_without_levels_in_the_file_takes_the_numbers_that_it_was_tra
         ("quantiles.ubj", ["0_", "1_", "2_"]),
     ],
 )
-def test_contributions_and_margins_are_those_of_the_library(lab: Lab, name: str, groups: Sequence[str]) -> None:
+def test_contributions_are_those_of_the_library(lab: Lab, name: str, groups: Sequence[str]) -> None:
     kept = kept_of(name)
-    margins = [f"margin_{group}".rstrip("_") for group in groups]
-    model = Drafted(lab, MODELS / name, asked=margins, runtime={"contributions": "true"})
+    model = Drafted(lab, MODELS / name, runtime={"contributions": "true"})
     columns = [f"contribution_{group}{column}" for group in groups for column in (*kept["columns"], "bias")]
     assert set(columns) | {"contributions"} <= set(model.outputs)
 
@@ -217,7 +238,6 @@ def test_contributions_and_margins_are_those_of_the_library(lab: Lab, name: str,
     shares = expected_of(name, kept["rows"], pred_contribs=True).reshape(len(messages), -1)
     assert numbers(columns) == shares.astype(float).tolist()
     margin = expected_of(name, kept["rows"], output_margin=True).reshape(len(messages), -1)
-    assert numbers(margins) == margin.astype(float).tolist()
     sums = shares.reshape(len(messages), len(groups), -1).sum(axis=2)
     np.testing.assert_allclose(sums, margin, rtol=1e-4, atol=1e-4)
 
@@ -275,6 +295,30 @@ def test_features_and_classes_have_the_names_that_the_configuration_gives(lab: L
     library = expected_of("churn.ubj", rows)
     assert [message.p_leaves for message in messages] == library.astype(float).tolist()
     assert [message.predict for message in messages] == ["leaves" if p > 0.5 else "stays" for p in library]
+
+
+@pytest.mark.skipif(sys.platform != "linux" or cores_at_hand() < 2, reason="there is one core, or no /proc")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_as_many_threads_score_as_the_option_says_one_by_default(threads: int) -> None:
+    script = f"""
+import os
+from pathlib import Path
+import numpy as np
+from hotswap.codec.values import Table
+from hotswap.generation import Configuration
+from hotswap.runtimes.xgboost import runtime
+runtime.prepare()
+before = len(os.listdir("/proc/self/task"))
+options = {{"threads": "2"}} if {threads} > 1 else {{}}
+model = runtime.load(Path({str(MODELS / "churn.ubj")!r}), Configuration(runtime=options))
+model.score(Table(np.zeros((100_000, 4))))
+print(1 + len(os.listdir("/proc/self/task")) - before)
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+
+    told = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+
+    assert int(told.stdout) == threads
 
 
 def test_more_threads_return_the_same_bits(lab: Lab) -> None:

@@ -1,8 +1,11 @@
 """Files that XGBoost would misread, or that are none of its models, are refused with what to do."""
 
+import json
 import pickle
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -48,6 +51,19 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "a negative count": (lambda: b"{U\7learner[$d#L" + b"\xff" * 8, "it ends before"),
     "many features": (lambda: changed("nameless.ubj", '"num_feature":"4"', '"num_feature":"99999999"'), "65,536"),
     "other features": (lambda: changed("churn.ubj", '"num_feature":"4"', '"num_feature":"5"'), "5 features, 4 names"),
+    "a path that circles": (
+        lambda: tree_with(left_children=[1, 0, -1], right_children=[2, 2, -1]),
+        "its nodes are no tree",
+    ),
+    "a node of two parents": (lambda: tree_with(right_children=[1, -1, -1]), "its nodes are no tree"),
+    "a path that leaves its tree": (
+        lambda: tree_with(right_children=[3, -1, -1]),
+        "children has values",
+    ),
+    "a split on no feature": (lambda: tree_with(split_indices=[4, 0, 0]), "split_indices has values outside 0 to 3"),
+    "a tree of no class": (lambda: changed("nameless.ubj", '"tree_info":[0', '"tree_info":[1'), "tree_info has values"),
+    "a split by no categories": (lambda: tree_with(split_type=[1, 0, 0]), "split_type and categories_nodes differ"),
+    "fewer thresholds than nodes": (lambda: tree_with(split_conditions=[0.5]), "split_conditions has 1 values, not 3"),
     "other offsets": (lambda: changed("shops.json", '"offsets":[0,0,2,', '"offsets":[0,5,2,'), "do not fit their text"),
 }
 
@@ -56,6 +72,24 @@ def changed(name: str, old: str, new: str) -> bytes:
     text = bytes(booster_of(name).save_raw("json")).decode()
     assert old in text
     return text.replace(old, new).encode()
+
+
+def tree_with(**values: Any) -> bytes:
+    """Return a model whose first tree has three nodes, with these arrays of it."""
+    model = json.loads(bytes(booster_of("nameless.ubj").save_raw("json")))
+    (tree, *_) = model["learner"]["gradient_booster"]["model"]["trees"]
+    nodes = {
+        "left_children": [1, -1, -1],
+        "right_children": [2, -1, -1],
+        "parents": [2_147_483_647, 0, 0],
+        "split_indices": [0, 0, 0],
+        **values,
+    }
+    for name, array in tree.items():
+        if isinstance(array, list) and not name.startswith("categories"):
+            tree[name] = nodes.get(name, array[:3])
+    tree["tree_param"]["num_nodes"] = "3"
+    return json.dumps(model).encode()
 
 
 def dump(name: str) -> list[bytes]:
@@ -93,3 +127,32 @@ def test_levels_beyond_ascii_are_refused(lab: Lab) -> None:
         lab.describe(load_of(lab.kind, MODELS / "cities.ubj"))
 
     assert raised.value.code is SwapCode.MODEL_UNSUPPORTED
+
+
+def test_a_model_with_a_smaller_tree_in_it_is_served(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "model").write_bytes(tree_with())
+
+    assert "8 rounds" in lab.describe(load_of(lab.kind, tmp_path / "model")).description
+
+
+def test_trees_on_which_the_library_crashes_are_refused(lab: Lab, tmp_path: Path) -> None:
+    content = (MODELS / "leaves.ubj").read_bytes()
+    (tmp_path / "model").write_bytes(content.replace(b"leaf_weights", b"leaf_waights"))
+
+    with pytest.raises(SwapError, match=r"no `leaf_weights`, as XGBoost 2\.1 saves them.*train it again") as raised:
+        lab.describe(load_of(lab.kind, tmp_path / "model"))
+
+    assert raised.value.code is SwapCode.MODEL_UNSUPPORTED
+
+
+@pytest.mark.parametrize("name", ["churn.ubj", "shops.ubj", "leaves.ubj", "dart.ubj", "linear.json", "species.json"])
+def test_no_damage_of_a_file_is_more_than_refused(lab: Lab, tmp_path: Path, name: str) -> None:
+    content, random = (MODELS / name).read_bytes(), Random(5)
+    for _ in range(60):
+        damaged = bytearray(content)
+        for _ in range(random.choice((1, 1, 3))):
+            damaged[random.randrange(len(damaged))] = random.randrange(256)
+        (tmp_path / "model").write_bytes(damaged)
+
+        with suppress(SwapError):
+            lab.describe(load_of(lab.kind, tmp_path / "model"))

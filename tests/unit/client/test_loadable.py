@@ -9,10 +9,10 @@ from hotswap.client.client import Client
 from hotswap.client.fleet import Fleet
 from hotswap.client.loadable import check_kind
 from hotswap.errors import SwapCode, SwapError
-from hotswap.generation import Model
+from hotswap.generation import Configuration, Model
 from hotswap.host.jvm_spec import make_ground
 from hotswap.runtimes import kinds
-from hotswap.runtimes.kinds import lacks, runtime_of
+from hotswap.runtimes.kinds import Runtime, lacks, runtime_of
 from hotswap.swap import RollbackCommand
 from hotswap.v1 import control_pb2 as wire
 
@@ -129,3 +129,13 @@ def test_a_worker_reports_what_it_cannot_load_in_the_words_of_its_verdict(monkey
     with pytest.raises(SwapError) as refused:
         make_ground("onnx", 256)
     assert (refused.value.code, refused.value.message) == ("KIND_MISSING", LACKS)
+
+
+def test_a_package_that_is_there_and_cannot_be_imported_is_a_missing_kind_too(monkeypatch, tmp_path):
+    (tmp_path / "broken.py").write_text("import no_such_library")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(
+        SwapError, match=r"\(No module named 'no_such_library'\): install hotswap\[x\] again"
+    ) as refused:
+        Runtime(module="broken", jars=list, extra="x").load(tmp_path, Configuration())
+    assert refused.value.code == "KIND_MISSING"

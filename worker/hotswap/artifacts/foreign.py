@@ -20,6 +20,7 @@ _NONE: Final = f"no kind serves it: {_TRAIN}, or pass a jar that scores it (kind
 _MOJO: Final = "export its MOJO: model.download_mojo(path)"
 _SAVE_BOOSTER: Final = 'load it with the XGBoost that wrote it, and pass what model.save_model("model.ubj") writes'
 _SAVE_TEXT: Final = 'save its booster as text, and pass that as kind lightgbm: model.booster_.save_model("model.txt")'
+_SKLEARN: Final = "no kind serves it: `hotswap pack FILE --sample data.csv` converts a model of scikit-learn to ONNX"
 _DATA: Final = "pass a MOJO, a saved Spark pipeline or a jar"
 
 _LIBRARIES: Final = {
@@ -72,6 +73,16 @@ def is_lightgbm(path: Path) -> bool:
     return _looks(path, _is_lightgbm)
 
 
+def is_sklearn(path: Path) -> bool:
+    """Return whether a file is a pickle or skops' file that may hold a model of scikit-learn."""
+    try:
+        look = look_at(path)
+        kind = next((each for each in _TABLE if each.fits(look)), None)
+    except (OSError, SwapError):
+        return False
+    return kind is not None and kind.advice == _SKLEARN
+
+
 def is_onnx(path: Path) -> bool:
     """Return whether a file is a model in the format of ONNX."""
     return _looks(path, _is_onnx)
@@ -99,6 +110,14 @@ def _is_pickle(look: Look) -> bool:
 
 def _library(look: Look) -> str:
     return next((f" of {name}" for name, sign in _LIBRARIES.items() if sign in look.head), "")
+
+
+def _may_be_sklearn(look: Look) -> bool:
+    return _library(look) in ("", " of scikit-learn")
+
+
+def _is_joblib(look: Look) -> bool:
+    return _is_pickle(look) and (b"joblib" in look.head or bool(look.packing))
 
 
 def _is_torch_zip(look: Look) -> bool:
@@ -200,7 +219,9 @@ _TABLE: Final[tuple[_Foreign, ...]] = (
         _NONE,
     ),
     _Foreign(
-        "a model of scikit-learn, saved by skops", lambda look: look.has("schema.json") and look.raw[:2] == b"PK", _NONE
+        "a model of scikit-learn, saved by skops",
+        lambda look: look.has("schema.json") and look.raw[:2] == b"PK",
+        _SKLEARN,
     ),
     _Foreign(
         "a Python pickle or joblib file{}",
@@ -211,12 +232,9 @@ _TABLE: Final[tuple[_Foreign, ...]] = (
     _Foreign(
         "a Python pickle of LightGBM", lambda look: _is_pickle(look) and b"lightgbm." in look.head[:_FIRST], _SAVE_TEXT
     ),
-    _Foreign(
-        "a joblib file{}",
-        lambda look: _is_pickle(look) and (b"joblib" in look.head or bool(look.packing)),
-        _NONE,
-        _library,
-    ),
+    _Foreign("a joblib file{}", lambda look: _is_joblib(look) and _may_be_sklearn(look), _SKLEARN, _library),
+    _Foreign("a joblib file{}", _is_joblib, _NONE, _library),
+    _Foreign("a Python pickle{}", lambda look: _is_pickle(look) and _may_be_sklearn(look), _SKLEARN, _library),
     _Foreign("a Python pickle{}", _is_pickle, _NONE, _library),
     # other libraries'
     _Foreign("a model of XGBoost", _is_booster, "pass it as kind xgboost"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,12 +15,17 @@ from hotswap.cli.late import late
 from hotswap.cli.shared import json_option, kind_option, local_file, local_model, make_settings, print_json, run, show
 from hotswap.errors import UsageError
 
+if TYPE_CHECKING:
+    from hotswap.packages.onboarding import Onboarded
+
 with late:
+    from hotswap.artifacts.foreign import is_sklearn
     from hotswap.codec.fields import descriptor_of
     from hotswap.codec.proto import Schema
     from hotswap.generation import Configuration
     from hotswap.packages.configuration import read_configuration
     from hotswap.packages.packing import check_target, write_package
+    from hotswap.settings import Settings
 
 
 @click.command()
@@ -46,6 +53,32 @@ with late:
 @click.option(
     "--out", "folder", type=local_model, metavar="FOLDER", help="The output folder. [default: named after the model]"
 )
+@click.option(
+    "--python",
+    type=local_file,
+    metavar="FILE",
+    help="For scikit-learn: the Python of an environment that has skl2onnx and the model's packages.",
+)
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0, 1),
+    default=1e-5,
+    show_default=True,
+    metavar="SHARE",
+    help="For scikit-learn: by how much a number of the converted model may differ.",
+)
+@click.option(
+    "--trust-types",
+    metavar="A.B,C.D",
+    default="",
+    help="For scikit-learn: types in a skops file that may be loaded, beside those that skops trusts.",
+)
+@click.option(
+    "--trust-pickle",
+    "trusts_pickle",
+    is_flag=True,
+    help="For scikit-learn: load the file although this machine has no sandbox for the code in it.",
+)
 @click.option("--force", "is_replacing", is_flag=True, help="Replace the files of an existing package.")
 @json_option
 def pack(model: Path, **options: Any) -> None:
@@ -54,32 +87,20 @@ def pack(model: Path, **options: Any) -> None:
     The types come from the model if it has them, otherwise from all rows of the sample. The package is loaded and
     checked here as a worker would do it; nothing is uploaded. A licence.json beside the model is included.
     """
-    from hotswap.packages.onboarding import Wish, onboard  # noqa: PLC0415 - unavailable on Windows; see cli/main.py
-
     if options["is_flat"] and options["proto"]:
         raise UsageError("--flat applies to a drafted proto, and --proto provides one: leave one of them out")
     configuration = read_configuration(options["config"]) if options["config"] else Configuration()
     text = replace(configuration.text, missing=configuration.text.missing | set(options["missing"]))
-    request = Wish(
-        model=model,
-        kind=options["kind"],
-        name=options["name"],
-        sample=options["sample"],
-        proto=options["proto"],
-        configuration=replace(configuration, text=text),
-        previous=options["previous"],
-        previous_version=options["previous_version"],
-        may_lack=options["may_lack"],
-        is_flat=options["is_flat"],
-    )
-    folder = options["folder"] or Path(request.name or model.resolve().stem)
+    folder = options["folder"] or Path(options["name"] or model.resolve().stem)
     check_target(folder, is_replacing=options["is_replacing"])
-    content, notes = run(onboard(make_settings(), request))
-    if not options["proto"]:
-        notes = [*notes, *_flat_notes(content.schema, is_flat=options["is_flat"])]
-    for line in notes:
-        note(line)
-    written = write_package(content, folder)
+    with tempfile.TemporaryDirectory(prefix="hotswap-pack-") as scratch:
+        configuration = replace(configuration, text=text)
+        content, notes = run(_onboard(make_settings(), model, configuration, options, Path(scratch)))
+        if not options["proto"]:
+            notes = [*notes, *_flat_notes(content.schema, is_flat=options["is_flat"])]
+        for line in notes:
+            note(line)
+        written = write_package(content, folder)
     if options["is_json"]:
         facts = {"name": content.name, "version": content.version, "reasons": list(content.reasons)}
         print_json({**facts, "kind": content.kind, "notes": notes, "files": [str(path) for path in written]})
@@ -87,6 +108,55 @@ def pack(model: Path, **options: Any) -> None:
     show(f"{content.name} {content.version} ({content.kind}): {'; '.join(content.reasons)}")
     for path in written:
         show(str(path))
+
+
+async def _onboard(
+    settings: Settings, model: Path, configuration: Configuration, options: Mapping[str, Any], scratch: Path
+) -> Onboarded:
+    """Prepare the content of a package; a model of scikit-learn is converted into `scratch` before."""
+    from hotswap.packages.onboarding import Wish, onboard  # noqa: PLC0415 - unavailable on Windows; see cli/main.py
+
+    kind = options["kind"]
+    converted: list[str] = []
+    if kind is None and is_sklearn(model):
+        kind, (model, converted) = "onnx", await _convert(settings, model, configuration, options, scratch)
+    wish = Wish(
+        model=model,
+        kind=kind,
+        name=options["name"],
+        sample=options["sample"],
+        proto=options["proto"],
+        configuration=configuration,
+        previous=options["previous"],
+        previous_version=options["previous_version"],
+        may_lack=options["may_lack"],
+        is_flat=options["is_flat"],
+    )
+    onboarded = await onboard(settings, wish)
+    return onboarded._replace(notes=[*converted, *onboarded.notes])
+
+
+async def _convert(
+    settings: Settings, model: Path, configuration: Configuration, options: Mapping[str, Any], scratch: Path
+) -> tuple[Path, list[str]]:
+    from hotswap.packages.sklearn.conversion import ConversionRequest, convert  # noqa: PLC0415 - as onboarding
+
+    if options["sample"] is None:
+        raise UsageError(
+            f"{model} may hold a model of scikit-learn, whose conversion to ONNX is proven on rows: pass some with "
+            "--sample data.csv, with the names of its columns as header"
+        )
+    request = ConversionRequest(
+        model=model,
+        sample=options["sample"],
+        text=configuration.text,
+        cache=settings.cache,
+        python=options["python"],
+        trusts_pickle=options["trusts_pickle"],
+        trusts_types=[name.strip() for name in options["trust_types"].split(",") if name.strip()],
+        tolerance=options["tolerance"],
+    )
+    return await convert(request, scratch, note)
 
 
 def _flat_notes(schema: Schema, *, is_flat: bool) -> list[str]:

@@ -317,6 +317,7 @@ def document(view: Overview) -> dict[str, Any]:
                 "proto_sha256": worker.proto_sha256,
                 "paths": dict(worker.paths),
                 "transactions": worker.machine.get("transactions", ""),
+                "kinds": dict(sorted(worker.kinds.items())),
                 "runtime": worker.runtime,
                 "cpu": worker.machine.get("cpu", ""),
             }

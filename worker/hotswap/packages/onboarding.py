@@ -17,7 +17,6 @@ from hotswap.artifacts.detect import find_kind
 from hotswap.client import protos
 from hotswap.client.change import artifact_of, read_proto
 from hotswap.codec.proto import Schema
-from hotswap.codec.text.file import open_table
 from hotswap.codec.text.hints import explain_header
 from hotswap.errors import SwapCode, SwapError, UsageError
 from hotswap.generation import Configuration, Proto, frozen
@@ -30,7 +29,7 @@ from hotswap.packages.draft import Draft, draft_proto, fields_of
 from hotswap.packages.fitting import renamed, unfilled
 from hotswap.packages.package import encode_samples, open_package, schema_of
 from hotswap.packages.packing import Content
-from hotswap.packages.sample import Sample, read_sample
+from hotswap.packages.sample import Sample, open_sample
 from hotswap.packages.versions import FIRST, Version, next_version
 from hotswap.runtimes.kinds import kinds
 from hotswap.settings import Settings
@@ -97,7 +96,7 @@ async def onboard(settings: Settings, wish: Wish) -> Onboarded:
             each other; the error is a worker's own.
 
     """
-    kind, name, sample = wish.kind or find_kind(wish.model), _name(wish), _read_sample(wish)
+    kind, name, sample = wish.kind or find_kind(wish.model), _name(wish), _sample(wish)
     async with artifact_of(settings, wish.model, kind) as artifact:
         load = partial(_load, settings, kind, artifact)
         # A kind without a runtime here is packed for workers that have one; it cannot be described or checked here.
@@ -159,14 +158,8 @@ def _name(wish: Wish) -> str:
     return name
 
 
-def _read_sample(wish: Wish) -> Sample | None:
-    if wish.sample is None:
-        return None
-    try:
-        with open_table(wish.sample, name=f"sample {wish.sample}", errors="strict") as (lines, _):
-            return read_sample(lines, str(wish.sample), wish.configuration.text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"sample {wish.sample} cannot be read: {error}") from error
+def _sample(wish: Wish) -> Sample | None:
+    return open_sample(wish.sample, wish.configuration.text) if wish.sample else None
 
 
 def _fit(wish: Wish, known: _Known) -> _Fitted:
@@ -289,7 +282,7 @@ def _remarks(known: _Known, draft: Draft, configuration: Configuration) -> Itera
         outputs = ", ".join(f"{output.name} ({output.kind})" for output in draft.left_out)
         example = json.dumps({"outputs": {draft.left_out[0].name: draft.left_out[0].name}})
         yield (
-            f"left out of the answer, as a step on the way to the others: {outputs}; to have one answered, "
+            f"left out of the answer, as steps towards other outputs: {outputs}; to have one answered, "
             f"name it in the configuration's `outputs`, as by --config file.json with {example}"
         )
     elif inner := [output.name for output in draft.answered if output.is_inner and unoffered]:

@@ -63,7 +63,7 @@ def write_package(content: Content, folder: Path) -> list[Path]:
                 _write_model_package(content, model, scratch / "modelpackage.zip")
             names = [name for name in _FILES if (scratch / name).exists()]
             inside: dict[str, Path | bytes] = {name: scratch / name for name in names}
-            if licence := _licence(content.model):
+            if licence := licence_of(content.model):
                 inside[_LICENCE] = licence
             write_zip(scratch / _FILES[-1], inside)
             for name in (*names, _FILES[-1]):
@@ -124,7 +124,8 @@ def _metadata(content: Content) -> dict[str, Any]:
     }
 
 
-def _licence(model: Path) -> Path | None:
+def licence_of(model: Path) -> Path | None:
+    """Return the licence beside a model, None if there is none."""
     beside = (model.parent / name for name in (_LICENCE, "licence.json"))
     return next((path for path in beside if path.is_file()), None)
 

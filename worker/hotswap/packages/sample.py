@@ -5,8 +5,10 @@ import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Final
 
+from hotswap.codec.text.file import open_table
 from hotswap.errors import UsageError
 from hotswap.generation import TextOptions
 from hotswap.packages.draft import Field
@@ -51,6 +53,8 @@ class Sample:
     rows: list[Sequence[str]] = field(default_factory=list)
     header: Sequence[str] = ()
     """The columns as the CSV has them: `fields` are called the same, without spaces around it."""
+    most: int = SAMPLES
+    """How many rows are kept."""
 
     def called_by(self, columns: Collection[str]) -> "Sample":
         """Return the same with the spaces around the names that these columns have."""
@@ -69,7 +73,16 @@ class Sample:
         return "".join(",".join(map(_quoted, line)) + "\n" for line in lines)
 
 
-def read_sample(lines: Iterable[str], name: str, options: TextOptions) -> Sample:
+def open_sample(path: Path, options: TextOptions, most: int = SAMPLES) -> Sample:
+    """Read a whole CSV file, and keep its first rows. Raises UsageError: it cannot be read, or as `read_sample`."""
+    try:
+        with open_table(path, name=f"sample {path}", errors="strict") as (lines, _):
+            return read_sample(lines, str(path), options, most)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"sample {path} cannot be read: {error}") from error
+
+
+def read_sample(lines: Iterable[str], name: str, options: TextOptions, most: int = SAMPLES) -> Sample:
     """Read a whole CSV; errors call it `name`.
 
     Raises:
@@ -85,7 +98,7 @@ def read_sample(lines: Iterable[str], name: str, options: TextOptions) -> Sample
         if not header or len(set(header)) < len(header):
             raise UsageError(f"sample {name}: its first line must be a header that names each column once")
         types = [_Type() for _ in header]
-        sample = Sample([], header=whole)
+        sample = Sample([], header=whole, most=most)
         is_narrow = len(header) == 1  # an empty line is then a row whose only value is missing
         for number, row in enumerate((row for row in reader if row or is_narrow), 1):
             _take(row or [""], number, types, sample, name, options)
@@ -108,7 +121,7 @@ def _take(row: list[str], number: int, types: list[_Type], sample: Sample, name:
             kind.take(text)
         else:
             kind.has_gaps = True
-    if len(sample.rows) < SAMPLES:
+    if len(sample.rows) < sample.most:
         sample.rows.append(texts)
 
 

@@ -49,8 +49,15 @@ class Runtime:
         return f"{what}: install hotswap[{self.extra}] on every worker" if missing else ""
 
     def load(self, path: Path, configuration: Configuration) -> Any:
-        """Load a model into this process's JVM. Raises SwapError if it is not a model of this kind."""
-        return importlib.import_module(self.module).load(path, configuration)
+        """Load a model into this process's JVM.
+
+        Raises SwapError: it is not a model of this kind; KIND_MISSING if a package that it needs cannot be imported.
+        """
+        try:
+            return importlib.import_module(self.module).load(path, configuration)
+        except ImportError as error:
+            what = f"what this kind of model needs cannot be imported here ({error})"
+            raise SwapError(SwapCode.KIND_MISSING, f"{what}: install hotswap[{self.extra}] again") from error
 
     def prepare(self) -> None:
         """Do everything for a model of this kind that can be done without one."""

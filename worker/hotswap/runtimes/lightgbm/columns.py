@@ -1,11 +1,10 @@
 """The columns of a LightGBM model: numbers, and the categories whose levels are in its file.
 
-A request sends a level as its text. Levels of other types are written as in JSON (`true`, `2.5`), whole numbers without
-a fraction (`3`). A categorical column without levels in the file takes its codes, whole numbers; LightGBM scores a code
+A request sends a level as its text, as pandas writes it to CSV: a level that is no text is `True`, `3`, `3.0` or `2.5`,
+by its type. A categorical column without levels in the file takes its codes, whole numbers; LightGBM scores a code
 that it does not know as missing.
 """
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,18 +52,10 @@ def _placed(text: ModelText, asked: Sequence[int]) -> dict[int, Sequence[Any]]:
 
 
 def _written(name: str, levels: Sequence[Any]) -> tuple[str, ...]:
-    texts = tuple(map(_text, levels))
-    if None in texts or len(set(texts)) < len(texts):
+    texts = tuple(map(str, levels))
+    if not all(isinstance(level, str | bool | int | float) for level in levels) or len(set(texts)) < len(texts):
         raise SwapError(
             SwapCode.MODEL_UNSUPPORTED,
             f"column `{name}` has levels that are lists, or whose texts are the same: train the model with other ones",
         )
-    return tuple(text for text in texts if text is not None)
-
-
-def _text(level: Any) -> str | None:
-    if isinstance(level, str):
-        return level
-    if isinstance(level, float) and level.is_integer():
-        return str(int(level))
-    return json.dumps(level) if isinstance(level, bool | int | float) else None
+    return texts

@@ -74,11 +74,12 @@ class LightGBMModel:
         first, stop = _iterations(text, options.get("iterations", ""))
         self._fixed: Final = {"start_iteration": first, "num_iteration": stop - first, "num_threads": threads}
         self._booster: Final = _booster(text)
-        self._about = f"{text.objective or 'an objective of its own'}, {stop - first:,} iterations"
+        objective = text.objective or "an objective of its own"
+        self._about = f"{text.version}, {objective}, {stop - first:,} iterations"
 
     @property
     def description(self) -> str:
-        """The objective, the columns and the outputs."""
+        """The version of the format, the objective, the columns and the outputs."""
         columns = ", ".join(f"{column.name} ({column.kind})" for column in self.columns)
         return f"LightGBM {self._about}: {columns} -> {', '.join(output.name for output in self.outputs)}"
 
@@ -176,7 +177,7 @@ def _booster(text: ModelText) -> Any:
         lightgbm = _library()
     except OSError as error:  # its wheel does not bring OpenMP
         raise SwapError(
-            SwapCode.HOST_FAILED, f"lightgbm cannot be loaded here: {error}; on Linux, install the package libgomp1"
+            SwapCode.KIND_MISSING, f"lightgbm cannot be loaded here: {error}; on Linux, install the package libgomp1"
         ) from error
     try:
         return lightgbm.Booster(model_str=text.content)

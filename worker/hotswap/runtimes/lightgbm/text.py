@@ -152,7 +152,7 @@ def _width(keys: Mapping[str, str], trees: int) -> int:
     own = objective in ("", "custom")
     if width != classes or trees % width or (objective not in _OF_CLASSES and not own and width != 1):
         raise ValueError(f"it has {trees:,} trees, {width:,} in an iteration, for {classes:,} classes")
-    if objective in _OF_CLASSES and f"num_class:{width}" not in parameters:
+    if objective in _OF_CLASSES and (width == 1 or f"num_class:{width}" not in parameters):
         raise ValueError(f"its objective {objective} is not of {width:,} classes")
     return width
 

@@ -73,7 +73,8 @@ def _list(fields: Mapping[str, str], name: str, count: int) -> npt.NDArray[Any]:
     """Return a list of so many numbers. Raises ValueError."""
     if name not in fields:
         raise ValueError(f"has no {name}")
-    values = np.array(fields[name].split(), np.int64 if _PATTERNS[name] is _WHOLES else np.float64)
+    kind = np.int64 if _PATTERNS[name] is _WHOLES else np.float64
+    values: npt.NDArray[Any] = np.fromstring(fields[name].strip(), kind, sep=" ")  # which reads a blank text as 0
     if len(values) != count:
         raise ValueError(f"has {len(values):,} numbers in {name}; it needs {count:,}")
     return values
@@ -116,7 +117,7 @@ def _check_categories(fields: Mapping[str, str], lists: Mapping[str, npt.NDArray
 def _check_linear(fields: Mapping[str, str], lists: Mapping[str, npt.NDArray[Any]], columns: int) -> None:
     counts = lists.get("num_features", np.zeros(1, np.int64))
     if "leaf_const" not in lists or counts.min() < 0:
-        raise ValueError("has linear leaves without their constants, or with fewer columns than none")
+        raise ValueError("has linear leaves without their constants, or with a negative number of columns")
     if total := int(counts.sum()):
         _check_columns(_list(fields, "leaf_features", total), columns)
         _list(fields, "leaf_coeff", total)

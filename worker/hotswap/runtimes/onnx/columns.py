@@ -8,6 +8,7 @@
 A missing number is NaN, which a type without NaN cannot hold: such a request is refused, as is one without a text.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -22,6 +23,8 @@ from hotswap.errors import ModelError, SwapCode, SwapError
 _FLOATS: Final = {"float": np.float32, "double": np.float64, "float16": np.float16}
 _WHOLES: Final = {f"{sign}int{bits}": np.dtype(f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64)}
 _TYPES: Final[Mapping[str, Any]] = {**_FLOATS, **_WHOLES, "bool": np.bool_, "string": np.object_}
+MAX_ELEMENTS: Final = 1 << 24
+"""Elements of a tensor in each row: 64 MiB of floats."""
 _LISTS: Final[Mapping[ColumnType, ColumnType]] = {"text": "texts", "whole": "wholes", "number": "vector"}
 
 
@@ -78,7 +81,7 @@ def inputs_of(tensors: Sequence[Any], names: Sequence[str]) -> tuple[list[Tensor
         kind, dtype = _kind(tensor)
         inner = tuple(size if isinstance(size, int) else -1 for size in tensor.shape[1:])
         _check(tensor, inner)
-        count = int(np.prod(inner)) if inner else 1
+        count = math.prod(inner)
         own = names if len(tensors) == 1 and count == len(names) else ()
         is_list = count != 1 and not own
         inputs.append(TensorInput(tensor.name, kind, dtype, inner, len(columns), count if own else 1, is_list))
@@ -113,6 +116,11 @@ def _check(tensor: Any, inner: Sequence[int]) -> None:
             SwapCode.MODEL_UNSUPPORTED,
             f"input `{tensor.name}` has the shape {tensor.shape}: export the model with a first dimension of any size, "
             "which is the batch (dynamic axes)",
+        )
+    if abs(math.prod(inner)) > MAX_ELEMENTS:
+        raise SwapError(
+            SwapCode.MODEL_UNSUPPORTED,
+            f"input `{tensor.name}` has the shape {tensor.shape}: a row may have {MAX_ELEMENTS:,} elements at most",
         )
     if sum(size < 0 for size in inner) > 1:
         raise SwapError(

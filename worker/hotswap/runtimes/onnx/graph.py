@@ -3,6 +3,7 @@
 A classifier's ZipMap, which makes a dictionary of each row, is removed: its input has the same numbers as a tensor.
 """
 
+import json
 import locale
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ _KEEPS_VALUES: Final = {"Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze"}
 _KEEPS_ELEMENTS: Final = _KEEPS_VALUES | {"Normalizer", "Sigmoid", "Softmax"}
 _IDENTITY_OPSET: Final = 13
 _COLUMNS: Final = "hotswap.columns"
+_CLASSES: Final = "hotswap.classes"
 _DEFAULT_LOCALE: Final = "en_US.UTF-8"  # onnxruntime's
 _EVERYWHERE: Final = "C.UTF-8"
 
@@ -32,8 +34,8 @@ class Graph:
     """A model that may be loaded: its bytes, the folder of its external data, its producer, and its versions.
 
     `labels`: the labels of an output that is one of them, by the output's name. `classes`: the classes of the elements
-    of an output that has a number for each. `columns`: the names of a vector's elements, if the model's metadata have
-    them, separated by commas.
+    of an output that has a number for each, from the operators or, as a JSON object, the model's metadata. `columns`:
+    the names of a vector's elements, if the metadata have them, separated by commas.
     """
 
     content: bytes
@@ -59,7 +61,12 @@ def read(path: Path) -> Graph:
     file = _find(path)
     try:
         return _read(file, file.parent if path.is_dir() else None)
-    except (DecodeError, ValueError, TypeError) as error:  # its texts, its attributes or its constants are malformed
+    except (
+        DecodeError,
+        ValueError,
+        TypeError,
+        RecursionError,
+    ) as error:  # its texts, its attributes or its constants are malformed
         raise SwapError(SwapCode.MODEL_INVALID, f"the artifact is no model in the format of ONNX: {error}") from error
 
 
@@ -72,10 +79,12 @@ def _read(file: Path, data: Path | None) -> Graph:
     labels, classes = _classes(model.graph)
     is_changed = _remove_zip_maps(model, classes)
     is_changed |= _replace_locales(model)
-    columns = next((entry.value for entry in model.metadata_props if entry.key == _COLUMNS), "")
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    for output, names in dict(json.loads(metadata.get(_CLASSES, "{}"))).items():
+        classes[output] = _texts(names)
     content = model.SerializeToString() if is_changed else file.read_bytes()
     producer = " ".join(filter(None, [model.producer_name, model.producer_version])) or "an unknown producer"
-    return Graph(content, file.parent, producer, _versions(model), labels, classes, columns)
+    return Graph(content, file.parent, producer, _versions(model), labels, classes, metadata.get(_COLUMNS, ""))
 
 
 def _versions(model: Any) -> str:
@@ -108,20 +117,26 @@ def _check_data(model: Any, folder: Path | None) -> None:
     for tensor in _messages(model, onnx.TensorProto):
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             continue
-        place = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
+        places = [entry.value for entry in tensor.external_data if entry.key == "location"]
         if folder is None:
             raise SwapError(
                 SwapCode.MODEL_UNSUPPORTED,
-                f"tensor `{tensor.name}` is in another file, `{place}`: put it into the same folder, and "
+                f"tensor `{tensor.name}` is in another file, `{', '.join(places)}`: put it into the same folder, and "
                 "pass the folder",
             )
-        parts = PurePosixPath(place).parts
-        file = folder.joinpath(*parts) if parts else folder
-        if not parts or ".." in parts or place.startswith("/") or file.is_symlink() or not file.is_file():
+        if len(places) != 1 or not _is_inside(folder, places[0]):
             raise SwapError(
                 SwapCode.MODEL_UNSUPPORTED,
-                f"tensor `{tensor.name}` is in `{place}`, which is not a file of the artifact",
+                f"tensor `{tensor.name}` is in `{', '.join(places)}`, which is not a file of the artifact",
             )
+
+
+def _is_inside(folder: Path, place: str) -> bool:
+    parts = PurePosixPath(place).parts
+    file = folder.joinpath(*parts)
+    # By a folder `*`, onnxruntime means its own memory: the offset is an address. Not all versions refuse that.
+    is_reachable = bool(parts) and not {"..", "*"} & {*parts} and not place.startswith("/")
+    return is_reachable and not file.is_symlink() and file.is_file()
 
 
 def _messages(message: Message, kind: type[Message]) -> Iterator[Any]:

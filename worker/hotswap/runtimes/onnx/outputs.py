@@ -8,9 +8,10 @@
                     `p_<class>` for each and `probabilities` if they belong to classes
     a list          `[N, ?]`, whose length a row determines, or of strings
 
-Sequences, maps and tensors without a first dimension for the batch are not offered.
+Sequences, maps, tensors without a first dimension for the batch and those of over MAX_ELEMENTS a row are not offered.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -20,6 +21,7 @@ import numpy.typing as npt
 
 from hotswap.codec.outputs import Output, class_names, predict_names
 from hotswap.errors import ModelError
+from hotswap.runtimes.onnx.columns import MAX_ELEMENTS
 
 _PROBABILITIES: Final = ("probabilities", "probs", "class_probabilities")
 _NUMBERS: Final = {"float", "double", "float16"}
@@ -79,7 +81,8 @@ def outputs_of(
     for tensor in tensors:
         kind = tensor.type.removeprefix("tensor(").removesuffix(")")
         shape = tensor.shape
-        if kind not in _NUMBERS | _WHOLES | {"bool", "string"} or not shape or isinstance(shape[0], int):
+        is_known = kind in _NUMBERS | _WHOLES | {"bool", "string"}
+        if not is_known or not shape or isinstance(shape[0], int) or _width(shape[1:]) > MAX_ELEMENTS:
             unoffered.append(f"{tensor.name} ({tensor.type} {shape})")
             continue
         listed = (
@@ -97,7 +100,7 @@ def outputs_of(
 def _tensor(
     name: str, kind: str, inner: Sequence[Any], start: int, labels: tuple[str, ...]
 ) -> tuple[TensorOutput, list[Output]]:
-    width = int(np.prod(inner)) if all(isinstance(size, int) for size in inner) else 0
+    width = _width(inner)
     if width == 1:
         bare = Output(name, start, start + 1)
         if kind == "bool" or labels:
@@ -112,8 +115,14 @@ def _tensor(
         listed = replace(listed, is_text=kind == "string", is_whole=kind in _WHOLES)
         return TensorOutput(name, start, 1, is_object=True, is_list=True), [listed]
     whole = Output(name, start, start + width, is_vector=True)
-    each = [Output(f"{name}_{place}", start + place, start + place + 1) for place in range(width)]
-    return TensorOutput(name, start, width), [whole, *(each if width <= _MAX_NAMED else [])]
+    named = range(width if width <= _MAX_NAMED else 0)
+    each = [Output(f"{name}_{place}", start + place, start + place + 1) for place in named]
+    return TensorOutput(name, start, width), [whole, *each]
+
+
+def _width(inner: Sequence[Any]) -> int:
+    """Return the elements of a row; 0 if the row determines how many."""
+    return math.prod(inner) if all(isinstance(size, int) for size in inner) else 0
 
 
 def _by_class(name: str, start: int, classes: tuple[str, ...]) -> list[Output]:

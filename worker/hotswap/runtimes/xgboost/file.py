@@ -14,6 +14,7 @@ import numpy as np
 
 from hotswap.codec.fields import Column
 from hotswap.errors import SwapCode, SwapError
+from hotswap.runtimes.xgboost.trees import check_trees
 from hotswap.runtimes.xgboost.ubjson import parse_ubjson
 
 _MOST: Final = 1 << 16
@@ -68,18 +69,35 @@ def _parse(content: bytes | bytearray) -> Any:
 def _read(document: Any) -> BoosterFile:
     learner = document["learner"]
     model, objective = learner["learner_model_param"], learner["objective"]
-    kind = str(learner["gradient_booster"]["name"])
+    features, classes = _count(model, "num_feature"), _count(model, "num_class")
+    targets = max(1, _count(model, "num_target", "1"))
+    kind, gradient_booster = _booster(learner["gradient_booster"])
+    if kind != "gblinear":
+        check_trees(gradient_booster, features=features, groups=max(classes, targets))
+    elif len(gradient_booster["weights"]) != (features + 1) * max(classes, targets):
+        raise ValueError("it has not a weight for each feature and class")
     best = learner.get("attributes", {}).get("best_iteration")
     return BoosterFile(
         version=".".join(map(str, map(int, document["version"]))),
         booster=kind,
         objective=str(objective["name"]),
-        features=_features(learner, _count(model, "num_feature")),
-        classes=_count(model, "num_class"),
-        targets=max(1, _count(model, "num_target", "1")),
+        features=_features(learner, gradient_booster, features),
+        classes=classes,
+        targets=targets,
         quantiles=_quantiles(objective),
         best_iteration=None if best is None or kind == "gblinear" else int(best),
     )
+
+
+def _booster(gradient_booster: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """Return the name of a booster, and its model."""
+    name = str(gradient_booster["name"])
+    if name != "dart":
+        return name, gradient_booster["model"]
+    model: Mapping[str, Any] = gradient_booster["gbtree"]["model"]
+    if len(gradient_booster["weight_drop"]) != len(model["trees"]):
+        raise ValueError("it has not one weight_drop for each tree")
+    return name, model
 
 
 def _count(model: Mapping[str, Any], name: str, default: str = "0") -> int:
@@ -94,12 +112,10 @@ def _quantiles(objective: Mapping[str, Any]) -> Sequence[str]:
     return [f"{float(one):g}" for one in (alpha if isinstance(alpha, list) else [alpha])]
 
 
-def _features(learner: Mapping[str, Any], count: int) -> Sequence[Column]:
+def _features(learner: Mapping[str, Any], model: Mapping[str, Any], count: int) -> Sequence[Column]:
     """Return a column for each feature: a category if the file has its levels, a whole number if it lacks them."""
     names = list(map(str, learner.get("feature_names", ()))) or [f"f{place}" for place in range(count)]
     types = list(map(str, learner.get("feature_types", ()))) or [""] * count
-    gradient_booster = learner["gradient_booster"]
-    model = gradient_booster.get("gbtree", gradient_booster)["model"]
     levels = list(model.get("cats", {}).get("enc", ())) or [{}] * count
     if not len(names) == len(types) == len(levels) == count:
         raise ValueError(f"it has {count} features, {len(names)} names, {len(types)} types, {len(levels)} categories")

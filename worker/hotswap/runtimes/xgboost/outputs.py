@@ -8,10 +8,12 @@
     others                            `predict`, or `score`: what Booster.predict returns; of survival:cox also
                                       `hazard_ratio`, of survival:aft `survival_time`
 
-Every booster has `margin`, the prediction before the objective's link; of several classes or targets `margin_<class>`
-or `margin_<i>` for each, and `margins`. With `contributions` on there are `contribution_<column>` for each column,
-`contribution_bias` (or `contribution_BiasTerm`) and `contributions`: all of them, the bias last; of several classes or
-targets `contribution_<class>_<column>`, class after class. They add up to the margin.
+`margin` is the prediction before the objective's link, and `predict` itself if it has none. With a link, there are
+`margin_<class>` or `margin_<i>` for each of several classes or targets, and `margins`.
+
+With `contributions` on there are `contribution_<column>` for each column, `contribution_bias` (or
+`contribution_BiasTerm`) and `contributions`: all of them, the bias last; of several classes or targets
+`contribution_<class>_<column>`, class after class. They add up to the margin.
 
 Classes are called by their numbers, or as configuration.runtime `classes` calls them.
 """
@@ -29,6 +31,11 @@ from hotswap.runtimes.xgboost.file import BoosterFile
 
 _VECTORS: Final = ("probabilities", "probs", "class_probabilities")
 _OTHER_NAMES: Final = {"survival:cox": ("hazard_ratio",), "survival:aft": ("survival_time",)}
+_WITHOUT_LINK: Final = {
+    "binary:logitraw",
+    *(f"rank:{name}" for name in ("map", "ndcg", "pairwise")),
+    *(f"reg:{name}error" for name in ("absolute", "pseudohuber", "quantile", "squared", "squaredlog")),
+}
 _HALF: Final = 0.5
 
 
@@ -85,9 +92,11 @@ def layout_of(file: BoosterFile, classes: Sequence[str], widths: Mapping[Quantit
     """Return the outputs of a booster; `widths` has how many numbers a row has of each quantity, in this order."""
     head, outputs = _head(file, classes, widths[Quantity.VALUE])
     groups = _groups(classes, widths[Quantity.MARGIN])
-    starts = {Quantity.VALUE: 0, Quantity.MARGIN: max(output.stop for output in outputs)}
-    width = starts[Quantity.MARGIN] + len(groups)
-    outputs += _at(starts[Quantity.MARGIN], _margins(groups))
+    starts, width = {Quantity.VALUE: 0}, max(output.stop for output in outputs)
+    if file.objective not in _WITHOUT_LINK:
+        starts[Quantity.MARGIN] = width
+        outputs += _at(width, _margins(groups))
+        width += len(groups)
     if Quantity.CONTRIBUTIONS in widths:
         starts[Quantity.CONTRIBUTIONS] = width
         outputs += _at(width, _contributions(groups, [column.name for column in file.features]))
@@ -108,7 +117,9 @@ def _head(file: BoosterFile, classes: Sequence[str], values: int) -> tuple[_Head
         return _Head.PLAIN, [label]
     if values == 1:
         quantile = [f"quantile_{alpha}" for alpha in file.quantiles]
-        return _Head.PLAIN, [Output("predict", 0, 1, (*names, "score", *_OTHER_NAMES.get(file.objective, quantile)))]
+        others = _OTHER_NAMES.get(file.objective, quantile)
+        margin = ["margin"] if file.objective in _WITHOUT_LINK else []
+        return _Head.PLAIN, [Output("predict", 0, 1, (*names, "score", *others, *margin))]
     if len(file.quantiles) == values:
         return _Head.PLAIN, _elements([f"quantile_{alpha}" for alpha in file.quantiles], Output("quantiles", 0, 0))
     numbered = [f"predict_{number}" for number in range(values)]

@@ -158,6 +158,7 @@ class _Booster:
 
         self._threads = options.threads
         self._matrix = xgboost.DMatrix
+        xgboost.set_config(nthread=options.threads)  # while it loads trees, too: a parameter is set only afterwards
         try:
             self._booster = xgboost.Booster({"nthread": self._threads}, model_file=content)
         except Exception as error:  # its own kind, and those of Python's code around it
