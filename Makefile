@@ -152,12 +152,12 @@ mutants: setup ## defects planted in the real code, each caught by the model or 
 	@cd tests && $(abspath $(VENV))/bin/python -m model.mutants
 
 bench: setup-all ## rows a second, CPU a row and latency, beside the bare Kafka client; each kind beside its own library
-	@.venv-spark/bin/python benchmarks/bench.py $(PARTS) $(if $(KINDS),--kinds $(KINDS))
+	@.venv-spark/bin/python benchmarks/bench.py $(PARTS) $(if $(KINDS),--kinds $(KINDS)) $(addprefix --seconds ,$(SECONDS))
 
 bench-servers: setup-all ## single rows over HTTP beside MLServer and BentoML, each in its own environment (needs Python 3.11 or 3.12)
 	@:$(call stop_at,$(shell $(call bootstrap,.venv-mlserver requirements-mlserver.lock)))
 	@:$(call stop_at,$(shell $(call bootstrap,.venv-bentoml requirements-bentoml.lock)))
-	@.venv-spark/bin/python benchmarks/bench.py servers $(if $(KINDS),--kinds $(KINDS))
+	@.venv-spark/bin/python benchmarks/bench.py servers $(if $(KINDS),--kinds $(KINDS)) $(addprefix --seconds ,$(SECONDS))
 bench-servers: private PYTHON := python3.12 python3.11
 
 against: setup ## this checkout's worker beside another's, in turns: make against OLD=/path/to/it

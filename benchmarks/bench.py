@@ -39,7 +39,7 @@ from half import Half
 from kinds import Line as Kind
 from kinds import Since
 from kinds_by_hand import ByHand
-from measured import Machine, machine
+from measured import PYTHONS, Machine, machine
 from over_http import OverHttp
 from points import Growth, Lingering, Point
 from pydantic import TypeAdapter
@@ -109,6 +109,7 @@ PARTS: dict[str, Callable[[Any], list[report.Figures]]] = {
     "crayfish": python_by_hand.crayfish_figures,
     "servers": servers.figures,
 }
+_OF_PYTHON = ("python_kinds", "python_by_hand", "crayfish", "servers")
 
 
 def load() -> Report:
@@ -131,7 +132,7 @@ def _measure(part: str, options: argparse.Namespace, say: Say) -> Any:
         return kinds.compare(options.old.resolve(), say)
     if part == "python_kinds":
         return asyncio.run(python_kinds.measure_all(options.kinds, say))
-    if part in ("python_by_hand", "crayfish", "servers"):
+    if part in _OF_PYTHON:
         return _measure_by_python(part, options, say)
     return _measure_through_kafka(part, options, say)
 
@@ -198,6 +199,8 @@ def _options() -> argparse.Namespace:
     parts = options.parts = options.parts or [part for part in PARTS if needs.get(part, True)]
     if "forest" in parts and not (options.mojo and options.table):
         parser.error("the part forest needs --mojo and --table: of the columns of examples/models/gbm_50x5.zip")
+    if options.kinds and not set(parts) <= set(_OF_PYTHON):
+        parser.error(f"--kinds is of the parts {', '.join(_OF_PYTHON)}: name them")
     if "servers" in parts and not served.are_installed():
         parser.error("the part servers needs MLServer and BentoML: run make bench-servers")
     if "since" in parts and not options.old:
@@ -214,7 +217,7 @@ def main() -> None:
         console.print(f"{part}:")
         figures = _measure(part, options, lambda text: console.print(f"· {text}"))
         setattr(kept, part, _beside_others(getattr(kept, part), figures) if options.kinds else figures)
-        kept.measured_on[part] = machine()
+        kept.measured_on[part] = machine(*PYTHONS) if part in _OF_PYTHON else machine()
         RESULTS.write_bytes(_KEPT.dump_json(kept, indent=2) + b"\n")
     sections = list(kept.sections())
     report.TARGET.write_text(report.page(sections))

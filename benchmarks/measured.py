@@ -8,11 +8,13 @@ import subprocess
 from pathlib import Path
 
 Machine = dict[str, str | int | None]
+PYTHONS = ("confluent-kafka", "lightgbm", "onnxruntime", "xgboost-cpu")
+"""What the models are scored with that a library of Python scores, and what the consumer by hand is made of."""
 
 
-def machine() -> Machine:
-    """What the figures were measured on and with, and when."""
-    names = ("aiokafka", "protobuf", "jpype1", "numpy")
+def machine(*more: str) -> Machine:
+    """What the figures were measured on and with, and when; `more` are packages beside those of every part."""
+    names = ("aiokafka", "protobuf", "jpype1", "numpy", *more)
     return {
         "date": dt.datetime.now(tz=dt.UTC).date().isoformat(),
         "cores": os.cpu_count(),

@@ -14,8 +14,6 @@ import numpy as np
 from gbm import COLUMNS, DEPTH, GBM, SEED, TREES, samples
 from kinds import BATCH, PROTO, Contender
 
-from hotswap.runtimes.kinds import kinds
-
 CRAYFISH = "onnx: Crayfish's network on 28x28"
 _PIXELS, _LAYERS = 28 * 28, (32, 32, 32, 32, 10)
 _ROW = " ".join(f"double {name} = {number};" for number, name in enumerate(COLUMNS, 1))
@@ -32,7 +30,7 @@ def contenders(folder: Path) -> Iterator[Contender]:
         yield _crayfish(folder / "crayfish.onnx")
     proto = PROTO.format(row=_ROW, answer="double yes = 1;").encode()
     for kind, train in {"xgboost": _xgboost, "lightgbm": _lightgbm}.items():
-        if find_spec(kind) and kind in kinds():
+        if find_spec(kind):
             yield Contender(f"{kind}: {title}", kind, train(folder), proto, rows, classes)
 
 
