@@ -1,7 +1,7 @@
 """The plan of a model that scores rows: decode the requests, score their rows, encode the answers."""
 
-from collections.abc import Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,14 @@ class RowModel(Protocol):
 
         Raises ModelError if the model raises for any row.
         """
+
+
+class PartialModel(NamedTuple):
+    """A model of which some outputs are computed; those of the others are NaN."""
+
+    columns: Sequence[Column]
+    outputs: Sequence[Output]
+    score: Callable[[Table], Table]
 
 
 class RowPlan:

@@ -13,14 +13,13 @@ configuration.runtime:
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 
-from hotswap.codec.fields import Column
 from hotswap.codec.outputs import Output
 from hotswap.codec.proto import Operation
 from hotswap.codec.values import Table
@@ -33,7 +32,7 @@ from hotswap.runtimes.lightgbm.columns import columns_of
 from hotswap.runtimes.lightgbm.outputs import ScorePart, contributions_part, labels_part, number_part, raw_part
 from hotswap.runtimes.lightgbm.text import ModelText, read
 from hotswap.runtimes.options import check_options, whole_number
-from hotswap.runtimes.rows import RowPlan
+from hotswap.runtimes.rows import PartialModel, RowModel, RowPlan
 
 _OPTIONS: Final = ("categories", "classes", "columns", "contributions", "iterations", "threads")
 _RANGE: Final = re.compile(r"(\d{1,9}):(\d{1,9})", re.ASCII)
@@ -91,10 +90,10 @@ class LightGBMModel:
         """Score rows x columns to rows x outputs. Raises ModelError with LightGBM's message."""
         return self._scores(self._parts, table)
 
-    def _limited_to(self, outputs: Sequence[Output]) -> "_Scores":
+    def _limited_to(self, outputs: Sequence[Output]) -> RowModel:
         """Return the model with only the parts that these outputs are of."""
         parts = [part for part in self._parts if any(output in part.outputs for output in outputs)]
-        return _Scores(self.columns, self.outputs, lambda table: self._scores(parts, table))
+        return PartialModel(self.columns, self.outputs, lambda table: self._scores(parts, table))
 
     def _scores(self, parts: Sequence[ScorePart], table: Table) -> Table:
         matrix = np.full((len(table), max(output.stop for output in self.outputs)), np.nan)
@@ -106,14 +105,6 @@ class LightGBMModel:
             start = part.outputs[0].start
             matrix[:, start : start + part.width] = part.values(scores)
         return Table(matrix)
-
-
-class _Scores(NamedTuple):
-    """A model of which some outputs are computed; those of the others are NaN."""
-
-    columns: Sequence[Column]
-    outputs: Sequence[Output]
-    score: Callable[[Table], Table]
 
 
 def _listed(names: str) -> list[str]:

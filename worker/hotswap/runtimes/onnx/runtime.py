@@ -10,13 +10,12 @@ columns.py says how a request fills the inputs, outputs.py what the outputs offe
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from hotswap.codec.fields import Column
 from hotswap.codec.outputs import Output
 from hotswap.codec.proto import Operation
 from hotswap.codec.values import Table
@@ -28,7 +27,7 @@ from hotswap.runtimes.flat.scorer import plan_of
 from hotswap.runtimes.onnx.columns import inputs_of
 from hotswap.runtimes.onnx.outputs import TensorOutput, outputs_of
 from hotswap.runtimes.options import check_options, whole_number
-from hotswap.runtimes.rows import RowPlan
+from hotswap.runtimes.rows import PartialModel, RowModel, RowPlan
 
 if TYPE_CHECKING:
     from hotswap.runtimes.onnx.graph import Graph
@@ -94,11 +93,11 @@ class OnnxModel:
         """Score rows x columns to rows x outputs. Raises ModelError with onnxruntime's message."""
         return self._scores(self._tensors, table)
 
-    def _limited_to(self, outputs: Sequence[Output]) -> "_Scores":
+    def _limited_to(self, outputs: Sequence[Output]) -> RowModel:
         """Return the model with only the tensors that these outputs are of."""
         places = {output.start for output in outputs}
         tensors = [one for one in self._tensors if places & set(range(one.start, one.stop))]
-        return _Scores(self.columns, self.outputs, lambda table: self._scores(tensors, table))
+        return PartialModel(self.columns, self.outputs, lambda table: self._scores(tensors, table))
 
     def _scores(self, tensors: Sequence[TensorOutput], table: Table) -> Table:
         matrix = np.full((len(table), self._tensors[-1].stop), np.nan)
@@ -111,14 +110,6 @@ class OnnxModel:
         for one, value in zip(tensors, values, strict=True):
             one.fill(value, matrix, objects)
         return Table(matrix, objects)
-
-
-class _Scores(NamedTuple):
-    """A model of which some outputs are computed; those of the others are NaN."""
-
-    columns: Sequence[Column]
-    outputs: Sequence[Output]
-    score: Callable[[Table], Table]
 
 
 def _library() -> Any:

@@ -11,16 +11,15 @@ file.py says what a file's features become, outputs.py what the outputs offer. O
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from hotswap.codec.fields import Column
 from hotswap.codec.outputs import Output
 from hotswap.codec.proto import Operation
 from hotswap.codec.values import Table
@@ -30,7 +29,7 @@ from hotswap.local.cores import cores_at_hand
 from hotswap.runtimes.flat.plan import FlatPlan
 from hotswap.runtimes.flat.scorer import plan_of
 from hotswap.runtimes.options import check_options, whole_number
-from hotswap.runtimes.rows import RowPlan
+from hotswap.runtimes.rows import PartialModel, RowModel, RowPlan
 from hotswap.runtimes.xgboost.file import BoosterFile, read
 from hotswap.runtimes.xgboost.outputs import Quantity, classes_of, layout_of
 
@@ -107,10 +106,10 @@ class BoosterModel:
         """Score rows x columns to rows x outputs. Raises ModelError with XGBoost's message."""
         return self._scores(self._layout.starts, table)
 
-    def _limited_to(self, outputs: Sequence[Output]) -> "_Scores":
+    def _limited_to(self, outputs: Sequence[Output]) -> RowModel:
         """Return the model that is asked only for what these outputs need."""
         quantities = self._layout.needed(outputs)
-        return _Scores(self.columns, self.outputs, lambda table: self._scores(quantities, table))
+        return PartialModel(self.columns, self.outputs, lambda table: self._scores(quantities, table))
 
     def _scores(self, quantities: Iterable[Quantity], table: Table) -> Table:
         matrix = np.full((len(table), self._layout.width), np.nan)
@@ -139,14 +138,6 @@ class BoosterModel:
             return {quantity: self._booster.predict(quantity, row).shape[1] for quantity in quantities}
         except ModelError as error:
             raise SwapError(SwapCode.MODEL_UNSUPPORTED, f"XGBoost cannot score this model: {error}") from error
-
-
-class _Scores(NamedTuple):
-    """A model of which some outputs are computed; those of the others are NaN."""
-
-    columns: Sequence[Column]
-    outputs: Sequence[Output]
-    score: Callable[[Table], Table]
 
 
 class _Booster:
