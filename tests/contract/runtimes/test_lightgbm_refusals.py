@@ -77,6 +77,7 @@ HOSTILE = {
         edited("linear", r"^leaf_features=( *)\d", r"leaf_features=\g<1>7"),
         "reads column 7 of 4",
     ),
+    "a linear leaf beyond a double": (edited("linear", r"^leaf_const=\S+", "leaf_const=1e400"), "numbers in range"),
     "no trees in an iteration": (edited("binary", "^num_tree_per_iteration=1", "num_tree_per_iteration=0"), "from 1"),
     "a million of classes": (edited("binary", "^num_class=1", "num_class=1000000"), "for 1,000,000 classes"),
     "classes that its objective has not": (edited("multiclass", "num_class:3", "num_class:30"), "not of 3 classes"),

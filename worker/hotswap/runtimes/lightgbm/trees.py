@@ -14,13 +14,15 @@ import numpy.typing as npt
 _WHOLES: Final = re.compile(r" *(?:-?\d{1,10}(?: +|$))*", re.ASCII)
 _NUMBER: Final = r"[-+]?(?:\d{1,400}(?:\.\d{0,400})?(?:e[-+]?\d{1,4})?|inf|nan)"
 _NUMBERS: Final = re.compile(rf" *(?:{_NUMBER}(?: +|$))*", re.ASCII | re.IGNORECASE)
+_MODERATE: Final = re.compile(r" *(?:[-+]?\d{1,40}(?:\.\d{0,40})?(?:e[-+]?\d{1,2})?(?: +|$))*", re.ASCII)
+"""What LightGBM reads with std::stod, which throws for a number that a double cannot hold."""
 _OF_SPLITS: Final = {"threshold": _NUMBERS, "split_gain": _NUMBERS, "left_child": _WHOLES, "right_child": _WHOLES,
                      "split_feature": _WHOLES, "decision_type": _WHOLES, "internal_value": _NUMBERS,
                      "internal_weight": _NUMBERS, "internal_count": _WHOLES}  # fmt: skip
-_OF_LEAVES: Final = {"leaf_value": _NUMBERS, "leaf_weight": _NUMBERS, "leaf_count": _WHOLES, "leaf_const": _NUMBERS,
+_OF_LEAVES: Final = {"leaf_value": _NUMBERS, "leaf_weight": _NUMBERS, "leaf_count": _WHOLES, "leaf_const": _MODERATE,
                      "num_features": _WHOLES}  # fmt: skip
 _OF_OTHERS: Final = {"cat_boundaries": _WHOLES, "cat_threshold": _WHOLES, "leaf_features": _WHOLES,
-                     "leaf_coeff": _NUMBERS}  # fmt: skip
+                     "leaf_coeff": _MODERATE}  # fmt: skip
 _ALONE: Final = {"num_leaves": _WHOLES, "num_cat": _WHOLES, "is_linear": _WHOLES, "shrinkage": _NUMBERS}
 _PATTERNS: Final = {**_OF_SPLITS, **_OF_LEAVES, **_OF_OTHERS, **_ALONE}
 _NEEDED: Final = {"threshold", "left_child", "right_child", "split_feature", "decision_type", "leaf_value"}
@@ -58,7 +60,9 @@ def _fields(text: str) -> dict[str, str]:
         if not equals or name not in _PATTERNS or name in fields:
             raise ValueError(f"has a line {line[:40]!r} that no tree of LightGBM has, or has it twice")
         if not _PATTERNS[name].fullmatch(value):
-            raise ValueError(f"has a {name} that is no list of {'whole ' * (_PATTERNS[name] is _WHOLES)}numbers")
+            raise ValueError(
+                f"has a {name} that is no list of {'whole ' * (_PATTERNS[name] is _WHOLES)}numbers in range"
+            )
         fields[name] = value
     return fields
 
