@@ -30,8 +30,6 @@ SCORES = {
     "scaled_forest": "predict_proba", "svc": "", "vote": "predict_proba",
 }  # fmt: skip
 """What each model answers beside its prediction."""
-FAST = ("anomalies", "arrays", "forest", "gbm", "kmeans", "mlp", "scaled_forest", "svc", "vote")
-"""Models of numbers alone."""
 TOLERANCE = 1e-5
 
 
@@ -110,7 +108,7 @@ def test_a_host_answers_as_scikit_learn_does(lab: Lab, tmp_path: Path, name: str
 
     check(name, answers_of(lab, operation, fields, MODELS / f"{name}.csv"))
     assert "60 rows of the sample: labels are equal" in notes[0]
-    assert (paths == {"in the JVM"}) == (name in FAST)
+    assert paths == {"in the JVM"}
 
 
 @pytest.mark.parametrize("name", ["credit_gbm", "scaled_forest", "forest", "gbm"])
