@@ -13,6 +13,7 @@ from faults import attacks_by_files as by_files
 from faults import attacks_by_http as by_http
 from faults import attacks_by_jars as jars
 from faults import attacks_by_keys as keys
+from faults import attacks_by_pickles as pickles
 from faults import attacks_by_records as records
 from faults import attacks_by_reports as reports
 from faults import attacks_by_strangers_files as files
@@ -80,6 +81,7 @@ ATTACKS = (
     by_files.onnx_huge_request,
     by_files.xgboost_files,
     by_files.lightgbm_files,
+    pickles.joblib_that_connects,
     processes.connections,
     processes.last_number,
     processes.long_status,

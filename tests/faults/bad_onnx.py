@@ -101,7 +101,10 @@ def empty_parts(path, count):
 def zip_bomb(path, size):
     """Write a zip whose model unpacks to zeros."""
     chunk = bytes(1 << 24)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file, file.open("m.onnx", "w") as entry:
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file,
+        file.open("m.onnx", "w", force_zip64=True) as entry,
+    ):
         for _ in range(size // len(chunk)):
             entry.write(chunk)
 

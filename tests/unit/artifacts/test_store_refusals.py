@@ -144,6 +144,13 @@ def test_unpacking_is_abandoned_in_the_middle_of_folders_of_empty_files_and_of_o
     assert next(asked, None) is None
 
 
+def test_an_archive_that_is_too_large_is_refused_before_any_of_it_is_written(tmp_path):
+    content = make_zip({"a": bytes(600_000), "b": bytes(600_000)})
+    with pytest.raises(SwapError, match="unpacks to more than"):
+        archive.unpack(io.BytesIO(content), tmp_path / "new", name="it", max_bytes=1 << 20)
+    assert not (tmp_path / "new").exists()
+
+
 async def test_the_jars_in_a_zip_count_with_their_unpacked_size(settings, publish, monkeypatch):
     jars = {f"{n}.jar": bytes(600_000) for n in range(2)}
     bomb = publish(make_zip(jars), kind="java")

@@ -10,7 +10,7 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -93,8 +93,7 @@ def check_jars(packed: BinaryIO, *, name: str, max_bytes: int, is_stopped: Calla
         with zipfile.ZipFile(_Guarded(packed, is_stopped)) as archive:
             jars = [archive.getinfo(name) for name in archive.namelist() if name.endswith(".jar")]
             _check_count(len(jars))
-            # The sizes in the headers are reliable here: zipfile never returns more than they say.
-            _check_size(sum(entry.file_size for entry in jars), max_bytes)
+            _check_size(jars, max_bytes)
     except _Unfit as error:
         raise invalid(name, str(error)) from error
     except (*_FOREIGN, OSError):
@@ -154,8 +153,8 @@ class _Guarded:
 
 def _unpack(archive: zipfile.ZipFile, folder: Path, *, max_bytes: int, is_stopped: Callable[[], bool]) -> None:
     files = _safe_files(archive, is_stopped)
+    _check_size(files.values(), max_bytes)
     folder.mkdir()
-    written = 0
     for path, entry in files.items():
         _check_time(is_stopped)
         target = folder / path
@@ -163,8 +162,6 @@ def _unpack(archive: zipfile.ZipFile, folder: Path, *, max_bytes: int, is_stoppe
         with target.open("xb") as file:
             for chunk in _chunks(archive, entry):
                 file.write(chunk)
-                written += len(chunk)
-                _check_size(written, max_bytes)
 
 
 def _safe_files(archive: zipfile.ZipFile, is_stopped: Callable[[], bool]) -> dict[PurePosixPath, zipfile.ZipInfo]:
@@ -197,8 +194,9 @@ def _check_count(count: int) -> None:
         raise _Unfit(f"has more than {MAX_FILES:,} files and folders")
 
 
-def _check_size(size: int, max_bytes: int) -> None:
-    if size > max_bytes:
+def _check_size(entries: Iterable[zipfile.ZipInfo], max_bytes: int) -> None:
+    # The sizes in the headers are reliable here: zipfile never returns more than they say.
+    if sum(entry.file_size for entry in entries) > max_bytes:
         raise _Unfit(f"unpacks to more than the {max_bytes:,} bytes allowed")
 
 
