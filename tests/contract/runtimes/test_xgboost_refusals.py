@@ -52,7 +52,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "many features": (lambda: changed("nameless.ubj", '"num_feature":"4"', '"num_feature":"99999999"'), "65,536"),
     "other features": (lambda: changed("churn.ubj", '"num_feature":"4"', '"num_feature":"5"'), "5 features, 4 names"),
     "a path that circles": (
-        lambda: tree_with(left_children=[1, 0, -1], right_children=[2, 2, -1]),
+        lambda: tree_with(right_children=[0, -1, -1], parents=[0, 0, 0]),
         "its nodes are no tree",
     ),
     "a node of two parents": (lambda: tree_with(right_children=[1, -1, -1]), "its nodes are no tree"),
@@ -64,6 +64,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "a tree of no class": (lambda: changed("nameless.ubj", '"tree_info":[0', '"tree_info":[1'), "tree_info has values"),
     "a split by no categories": (lambda: tree_with(split_type=[1, 0, 0]), "split_type and categories_nodes differ"),
     "fewer thresholds than nodes": (lambda: tree_with(split_conditions=[0.5]), "split_conditions has 1 values, not 3"),
+    "more weights than features": (lambda: changed("linear.json", '"weights":[', '"weights":[1,'), "a weight for each"),
     "other offsets": (lambda: changed("shops.json", '"offsets":[0,0,2,', '"offsets":[0,5,2,'), "do not fit their text"),
 }
 
