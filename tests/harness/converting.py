@@ -22,8 +22,7 @@ def converted(folder: Path, model: Path, sample: Path | None = None, **more: Any
         sample=sample or MODELS / f"{model.stem}.csv",
         text=TextOptions(),
         cache=Path("/nonexistent"),
-        python=Path(sys.executable),
-        **more,
+        **{"python": Path(sys.executable), **more},
     )
     return asyncio.run(convert(request, folder, print))
 

@@ -1,15 +1,18 @@
 """Models of scikit-learn become ONNX: what a host answers is scikit-learn's own, and what cannot be is refused."""
 
 import io
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from harness.converting import MODELS, converted, packed
 from harness.lab import Lab
+from hotswap.cli.main import main
 from hotswap.codec.proto import Operation
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.codec.text.reader import read_rows
@@ -132,6 +135,22 @@ def test_a_packed_model_answers_as_scikit_learn_does(lab: Lab, tmp_path: Path) -
         answers, _ = lab.score(package.samples)
         messages = [operation.output.FromString(answer) for answer in answers]
         check("credit", [[*message.label, *message.p_no, *message.p_yes] for message in messages])
+
+
+@pytest.mark.parametrize("sample", [[], ["--sample", "-"]])
+def test_a_model_without_a_file_of_rows_is_refused(sample: list[str]) -> None:
+    result = CliRunner().invoke(main, ["pack", str(MODELS / "plain.pkl"), *sample])
+
+    assert result.exit_code == 2
+    assert "pass a file with --sample data.csv" in result.stderr
+
+
+def test_the_python_of_an_environment_may_have_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(sys.executable).parent)
+
+    _, notes = converted(tmp_path, MODELS / "plain.pkl", python=Path("./python"))
+
+    assert "labels are equal" in notes[0]
 
 
 @pytest.mark.parametrize(

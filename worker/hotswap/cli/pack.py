@@ -141,10 +141,10 @@ async def _convert(
 ) -> tuple[Path, list[str]]:
     from hotswap.packages.sklearn.conversion import ConversionRequest, convert  # noqa: PLC0415 - as onboarding
 
-    if options["sample"] is None:
+    if options["sample"] in (None, Path("-")):
         raise UsageError(
-            f"{model} may hold a model of scikit-learn, whose conversion to ONNX is proven on rows: pass some with "
-            "--sample data.csv, with the names of its columns as header"
+            f"{model} may hold a model of scikit-learn, whose conversion to ONNX is checked on rows: pass "
+            "a file with --sample data.csv, with the names of its columns as header"
         )
     request = ConversionRequest(
         model=model,

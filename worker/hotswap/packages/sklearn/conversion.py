@@ -92,7 +92,7 @@ async def convert(request: ConversionRequest, folder: Path, tell: Callable[[str]
     order.write_text(json.dumps(await asyncio.to_thread(_order, request)), encoding="utf-8")
     version = await asyncio.to_thread(find_version, request.model)
     python = request.python or await python_for(version, request.cache, tell)
-    report, content = await _ask((str(python), "-I", "-B", "-X", "utf8", _CHILD, str(order)))
+    report, content = await _ask((str(python.absolute()), "-I", "-B", "-X", "utf8", _CHILD, str(order)))
     model = folder / f"{request.model.resolve().stem}.onnx"
     model.write_bytes(content)
     if licence := licence_of(request.model):
