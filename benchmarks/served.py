@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -100,22 +101,33 @@ def versions(name: str, kind: str) -> str:
 
 
 @contextmanager
-def served(name: str, model: Kind, folder: Path) -> Iterator[tuple[Endpoint, int]]:
+def served(name: str, model: Kind) -> Iterator[tuple[Endpoint, int]]:
     """A server of a model that is ready: where it is called, and its process id."""
-    port, own = next(free_ports()), folder / f"{name}-{model.kind}"
-    own.mkdir(exist_ok=True)
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": str(own)}
-    program = _FOLDERS[name] / "bin" / name.lower()
-    if name == MLSERVER:
-        command, ready, path = _mlserver(model, own, port), "/v2/health/ready", "/v2/models/model/infer"
-    else:
-        environment |= {"MODEL_KIND": model.kind, "MODEL_FILE": str(model.model)}
-        words = ["serve", "server_bento:Scorer", "--working-dir", str(Path(__file__).parent), "--host", "127.0.0.1"]
-        command, ready, path = [*words, "--port", str(port)], "/readyz", "/score"
-    with start_watchdog() as watchdog, (own / "log").open("wb") as log:
+    port = next(free_ports())
+    with contextlib.ExitStack() as exits:
+        # Short, for BentoML has its sockets there; it may still end when the rest has.
+        folder = tempfile.TemporaryDirectory(prefix="hotswap-bench-", ignore_cleanup_errors=True)
+        own = Path(exits.enter_context(folder))
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": str(own)}
+        program = _FOLDERS[name] / "bin" / name.lower()
+        if name == MLSERVER:
+            command, ready, path = _mlserver(model, own, port), "/v2/health/ready", "/v2/models/model/infer"
+        else:
+            environment |= {
+                "BENTOML_DO_NOT_TRACK": "True",
+                "BENTOML_HOME": str(own),
+                "MODEL_KIND": model.kind,
+                "MODEL_FILE": str(model.model),
+            }
+            words = ["serve", "server_bento:Scorer", "--working-dir", str(Path(__file__).parent), "--host", "127.0.0.1"]
+            command, ready, path = [*words, "--port", str(port)], "/readyz", "/score"
+        log = exits.enter_context((own / "log").open("wb"))
+        watchdog = start_watchdog()
         process = subprocess.Popen(
             [str(program), *command], env=environment, cwd=own, stdout=log, stderr=log, process_group=watchdog.pid
         )
+        exits.callback(process.wait)
+        exits.callback(watchdog.communicate)
         until = time.monotonic() + _READY_S
         while not _is_ready(port, ready):
             if process.poll() is not None or time.monotonic() > until:

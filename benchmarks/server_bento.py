@@ -12,6 +12,8 @@ import numpy as np
 from bentoml.validators import DType
 from python_libraries import scorer_of
 
+from hotswap.local.lifeline import die_with
+
 Rows = Annotated[np.ndarray, DType("float32")]
 
 
@@ -20,6 +22,7 @@ class Scorer:
     """A model, loaded once."""
 
     def __init__(self) -> None:
+        die_with(os.getppid())  # BentoML starts workers in sessions of their own
         self._score = scorer_of(os.environ["MODEL_KIND"], Path(os.environ["MODEL_FILE"]))
 
     @bentoml.api  # type: ignore[untyped-decorator]

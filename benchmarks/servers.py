@@ -73,7 +73,7 @@ async def measure(kafka: LocalKafka, folder: Path, models: Sequence[Kind], secon
     lines = []
     for model in (one for one in models if one.name != CRAYFISH):
         for name in servers_of(model.kind):
-            with served(name, model, folder) as (endpoint, pid):
+            with served(name, model) as (endpoint, pid):
                 run = _Run(model, endpoint, [psutil.Process(pid)], folder, seconds)
                 told = versions(name, model.kind)
                 lines.append(Served(model.name, name, told, await run.measured(f"{model.name}: {told}", say)))
