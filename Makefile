@@ -19,7 +19,7 @@ side_by_side := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 # The tests of what pyproject.toml wants covered. Coverage makes a test 1.6 times as slow: the other ones do without.
 deciding := $(addprefix tests/unit/,artifacts pipeline trust \
-	$(addprefix client/test_,abort.py deletion.py findings.py hanging.py later_clients.py needed.py \
+	$(addprefix client/test_,abort.py deletion.py findings.py hanging.py later_clients.py loadable.py needed.py \
 	overview.py trend.py) $(addprefix kafka/,partition topics/test_records.py transactions wire) \
 	test_agenda.py test_agenda_decisions.py test_agenda_failures.py test_later_commands.py test_progress.py test_swap.py)
 
