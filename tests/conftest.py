@@ -88,7 +88,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """Say in a line what was left out."""
     if left := config.stash.get(_LEFT_OUT, 0):
         terminalreporter.write_line(
-            f"Left out: {left} tests of ONNX, Spark and S3, which are not installed here (make test-all has them)"
+            f"Left out: {left} tests of extras (Spark, S3, …) that are not installed here (make test-all has them)"
         )
 
 

@@ -22,7 +22,7 @@ from google.protobuf.descriptor import FieldDescriptor
 
 from harness import lake
 from harness.audit import Audit, header, source
-from harness.drafts import Models
+from harness.drafts import load_of, loadable
 from harness.fleet import Deployment
 from harness.lab import TESTS, Lab
 from hotswap.batch import Answer, Format, Refusal
@@ -146,22 +146,21 @@ def figures(rows: Sequence[Tried]) -> dict[str, Any]:
 
 def _known(kind: str, folder: Path, chance: random.Random) -> Iterator[Known]:
     with ExitStack() as stack:
-        of = Models(kind)
         plain = Lab(Path(tempfile.mkdtemp(dir=folder)) / "plain", kind, main="fakes.plain_lab")
         stack.callback(plain.close)
         for path in (path for one, path in models() if one == kind):
-            operation, load = of.drafted(plain, path, _configuration(kind, path, plain, of))
+            operation, load = loadable(plain, path, _configuration(kind, path, plain))
             reads = plain.load(load).reads["score"]
             rows = [_row(operation, reads, chance) for _ in range(ROWS)]
             values = [operation.input(**row).SerializeToString() for row in rows]
             yield Known(kind, path, operation, load, rows, list(plain.score(values).answers))
 
 
-def _configuration(kind: str, path: Path, lab: Lab, of: Models) -> Configuration:
+def _configuration(kind: str, path: Path, lab: Lab) -> Configuration:
     """Name the elements of an ONNX model's only input, so that a line of CSV can hold them."""
     if path.name in OPTIONS:
         return Configuration(runtime=OPTIONS[path.name])
-    columns = lab.describe(of.load_of(path)).columns or ()
+    columns = lab.describe(load_of(kind, path)).columns or ()
     if kind != "onnx" or len(columns) != 1 or not columns[0].width or columns[0].type != "vector":
         return Configuration()
     return Configuration(runtime={"columns": ",".join(f"c{place}" for place in range(columns[0].width))})

@@ -12,14 +12,13 @@ import numpy as np
 import pytest
 
 from fakes.flat import Requests
+from harness.drafts import load_of, loadable
 from harness.lab import Lab
 from hotswap.batch import Ask, Code, Format, Refusal
 from hotswap.codec.proto import Operation
-from hotswap.codec.proto import compile as compile_proto
 from hotswap.errors import SwapError
 from hotswap.generation import Configuration, Policy
 from hotswap.host.load import Load
-from hotswap.packages.draft import draft_proto, fields_of
 
 lightgbm = pytest.importorskip("lightgbm")
 
@@ -44,32 +43,11 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     made.close()
 
 
-def load_of(model: Path, proto: str = "", configuration: Configuration | None = None) -> Load:
-    return Load(
-        generation=1,
-        kind="lightgbm",
-        model=model,
-        proto=proto.encode(),
-        is_descriptor_set=False,
-        configuration=configuration or Configuration(),
-        samples=(),
-        heap_mb=512,
-    )
-
-
 def drafted(
     lab: Lab, model: Path, runtime: Mapping[str, str], asked: Sequence[str] = (), **policies: Policy
 ) -> tuple[Operation, Load]:
     """Return the operation of the proto that is drafted for a model, and what loads it."""
-    interface = lab.describe(load_of(model, configuration=Configuration(runtime=runtime)))
-    assert interface.columns is not None
-    draft = draft_proto(
-        "m", about=interface.description, operations=["score"], inputs=fields_of(interface.columns),
-        outputs=interface.outputs, asked=asked, is_flat=True,
-    )  # fmt: skip
-    (operation,) = compile_proto(draft.text.encode()).operations.values()
-    made = Configuration(columns=dict(draft.columns), outputs=dict(draft.outputs), runtime=runtime, **policies)
-    return operation, load_of(model, draft.text, made)
+    return loadable(lab, model, Configuration(runtime=runtime, **policies), asked)
 
 
 def kept_of(name: str) -> Any:
@@ -254,4 +232,4 @@ def test_an_option_that_does_not_fit_the_model_is_refused(
     lab: Lab, name: str, runtime: Mapping[str, str], words: str
 ) -> None:
     with pytest.raises(SwapError, match=words):
-        lab.describe(load_of(MODELS / f"{name}.txt", configuration=Configuration(runtime=runtime)))
+        lab.describe(load_of("lightgbm", MODELS / f"{name}.txt", configuration=Configuration(runtime=runtime)))

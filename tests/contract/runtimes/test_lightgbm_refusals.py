@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.drafts import load_of
 from harness.lab import Lab
 from hotswap.errors import SwapCode, SwapError
-from hotswap.generation import Configuration
-from hotswap.host.load import Load
 
 lightgbm = pytest.importorskip("lightgbm")
 
@@ -23,19 +22,6 @@ BINARY = (MODELS / "binary.txt").read_text()
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with Lab.of(tmp_path_factory.mktemp("lab") / "lab", "lightgbm") as made:
         yield made
-
-
-def load_of(model: Path) -> Load:
-    return Load(
-        generation=1,
-        kind="lightgbm",
-        model=model,
-        proto=b"",
-        is_descriptor_set=False,
-        configuration=Configuration(),
-        samples=(),
-        heap_mb=512,
-    )
 
 
 def resized(text: str) -> str:
@@ -119,7 +105,7 @@ def test_a_file_that_would_break_the_library_is_refused_before_it_reads_it(lab: 
     (tmp_path / "m.txt").write_bytes(content)
 
     with pytest.raises(SwapError, match=words) as raised:
-        lab.describe(load_of(tmp_path / "m.txt"))
+        lab.describe(load_of("lightgbm", tmp_path / "m.txt"))
 
     assert raised.value.code is SwapCode.MODEL_INVALID
 
@@ -132,7 +118,7 @@ def test_a_file_that_is_cut_short_is_refused_wherever_it_ends(lab: Lab, tmp_path
         (tmp_path / "m.txt").write_bytes(content[:length])
 
         with pytest.raises(SwapError) as raised:
-            lab.describe(load_of(tmp_path / "m.txt"))
+            lab.describe(load_of("lightgbm", tmp_path / "m.txt"))
 
         assert raised.value.code is SwapCode.MODEL_INVALID
 
@@ -141,7 +127,7 @@ def test_an_objective_that_is_unknown_is_refused_by_its_name(lab: Lab, tmp_path:
     (tmp_path / "m.txt").write_bytes(edited("l2", "^objective=regression", "objective=survival"))
 
     with pytest.raises(SwapError, match="'survival' is not supported") as raised:
-        lab.describe(load_of(tmp_path / "m.txt"))
+        lab.describe(load_of("lightgbm", tmp_path / "m.txt"))
 
     assert raised.value.code is SwapCode.MODEL_UNSUPPORTED
 
@@ -150,7 +136,7 @@ def test_a_pickle_is_refused_with_the_way_to_convert_it(lab: Lab, tmp_path: Path
     (tmp_path / "m.txt").write_bytes(pickle.dumps(lightgbm.Booster(model_file=MODELS / "l2.txt")))
 
     with pytest.raises(SwapError, match=r"a Python pickle of LightGBM: .*booster_\.save_model") as raised:
-        lab.describe(load_of(tmp_path / "m.txt"))
+        lab.describe(load_of("lightgbm", tmp_path / "m.txt"))
 
     assert raised.value.code is SwapCode.MODEL_INVALID
 
@@ -160,6 +146,6 @@ def test_levels_that_no_request_can_tell_apart_are_refused(lab: Lab, tmp_path: P
     (tmp_path / "m.txt").write_text(text.replace('pandas_categorical:[["Bern", ', 'pandas_categorical:[["3", 3, '))
 
     with pytest.raises(SwapError, match=r"column `city` has levels .* whose texts are the same") as raised:
-        lab.describe(load_of(tmp_path / "m.txt"))
+        lab.describe(load_of("lightgbm", tmp_path / "m.txt"))
 
     assert raised.value.code is SwapCode.MODEL_UNSUPPORTED

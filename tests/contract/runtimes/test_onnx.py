@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.drafts import Models
+from harness.drafts import load_of, loadable
 from harness.lab import Lab
 from hotswap.batch import Ask, Code, Format, Refusal
 from hotswap.errors import SwapCode, SwapError
@@ -25,8 +25,6 @@ pytestmark = pytest.mark.onnx
 MODELS = Path(__file__).parents[2] / "models" / "onnx"
 TRAINED = sorted(path.stem for path in MODELS.glob("*.json"))
 TOLERANCE = 1e-6  # float32
-ONNX = Models("onnx")
-load_of, drafted = ONNX.load_of, ONNX.drafted
 FLOWERS = Configuration(runtime={"columns": "a,b,c,d"})
 
 
@@ -54,7 +52,7 @@ def expected_of(model: Path, rows: list[dict[str, Any]]) -> list[Any]:
 @pytest.mark.parametrize("name", TRAINED)
 def test_protobuf_json_and_the_library_agree(lab: Lab, name: str) -> None:
     kept = json.loads((MODELS / f"{name}.json").read_text())
-    operation, load = drafted(lab, MODELS / f"{name}.onnx")
+    operation, load = loadable(lab, MODELS / f"{name}.onnx")
     lab.load(load)
     rows = [{key: value for key, value in row.items() if value is not None} for row in kept["rows"]]
 
@@ -86,13 +84,13 @@ def test_the_library_reports_nothing_to_its_makers(
 ) -> None:
     monkeypatch.delenv("ORT_DISABLE_TELEMETRY")
     with Lab.of(tmp_path / "lab", "onnx") as lab:
-        lab.describe(load_of(MODELS / "ridge.onnx"))
+        lab.describe(load_of("onnx", MODELS / "ridge.onnx"))
 
     assert "telemetry" not in capfd.readouterr().err  # which complains in the sandbox, where it cannot keep its files
 
 
 def test_an_image_is_a_vector_in_the_order_of_its_pixels(lab: Lab) -> None:
-    operation, load = drafted(lab, MODELS / "net.onnx")
+    operation, load = loadable(lab, MODELS / "net.onnx")
     lab.load(load)
     images = np.random.default_rng(0).normal(size=(5, 1, 8, 8)).astype(np.float32)
 
@@ -107,7 +105,7 @@ def test_an_image_is_a_vector_in_the_order_of_its_pixels(lab: Lab) -> None:
 
 
 def test_a_vector_of_another_length_is_refused_alone(lab: Lab) -> None:
-    operation, load = drafted(lab, MODELS / "ridge.onnx")
+    operation, load = loadable(lab, MODELS / "ridge.onnx")
     lab.load(load)
     good, bad = (operation.input(X=[1.0] * count).SerializeToString() for count in (4, 5))
 
@@ -119,7 +117,7 @@ def test_a_vector_of_another_length_is_refused_alone(lab: Lab) -> None:
 
 
 def test_the_elements_of_a_vector_have_the_names_that_the_configuration_gives(lab: Lab) -> None:
-    operation, load = drafted(lab, MODELS / "gbm.onnx", FLOWERS)
+    operation, load = loadable(lab, MODELS / "gbm.onnx", FLOWERS)
     ready = lab.load(load)
 
     assert [field.name for field in operation.input.DESCRIPTOR.fields] == ["a", "b", "c", "d"]
@@ -133,7 +131,7 @@ def test_whole_numbers_and_truths_keep_every_digit_and_refuse_what_they_cannot_h
         [value("count", TensorProto.INT64), value("flag", TensorProto.BOOL)],
         [value("twice", TensorProto.INT64), value("other", TensorProto.BOOL)],
     )
-    operation, load = drafted(lab, model)
+    operation, load = loadable(lab, model)
     lab.load(load)
     big = (1 << 60) + 1
 
@@ -191,7 +189,7 @@ def test_a_model_that_cannot_be_served_is_refused_with_the_reason(
         written(path, [helper.make_node("SequenceConstruct", ["x"], ["y"])], numbers, [sequence])
 
     with pytest.raises(SwapError, match=words) as raised:
-        lab.describe(load_of(path))
+        lab.describe(load_of("onnx", path))
 
     assert raised.value.code is code
 
@@ -201,7 +199,7 @@ def test_a_label_that_was_cast_to_a_number_is_a_number(lab: Lab, tmp_path: Path)
     nodes = [helper.make_node("Gather", ["t", "x"], ["label"]), helper.make_node("Cast", ["label"], ["y"], to=1)]
     outputs = [value("label", TensorProto.INT64), value("y", TensorProto.FLOAT)]
     model = written(tmp_path / "m.onnx", nodes, [value("x", TensorProto.INT64)], outputs, initializer=[table])
-    operation, load = drafted(lab, model)
+    operation, load = loadable(lab, model)
     lab.load(load)
 
     answers, _ = lab.score([operation.input(x=place).SerializeToString() for place in range(3)])
@@ -214,7 +212,7 @@ def test_a_table_of_numbers_is_no_list_of_labels(lab: Lab, tmp_path: Path) -> No
     table = helper.make_tensor("t", TensorProto.FLOAT, [2], [0.5, 0.1])
     nodes = [helper.make_node("Gather", ["t", "x"], ["y"])]
     inputs, outputs = [value("x", TensorProto.INT64)], [value("y", TensorProto.FLOAT)]
-    operation, load = drafted(lab, written(tmp_path / "m.onnx", nodes, inputs, outputs, initializer=[table]))
+    operation, load = loadable(lab, written(tmp_path / "m.onnx", nodes, inputs, outputs, initializer=[table]))
     lab.load(load)
 
     (answer,), _ = lab.score([operation.input(x=1).SerializeToString()])
@@ -225,7 +223,7 @@ def test_a_table_of_numbers_is_no_list_of_labels(lab: Lab, tmp_path: Path) -> No
 def test_an_output_without_a_row_for_each_of_the_batch_refuses_the_request(lab: Lab, tmp_path: Path) -> None:
     nodes = [helper.make_node("NonZero", ["x"], ["places"]), helper.make_node("Transpose", ["places"], ["y"])]
     outputs = [helper.make_tensor_value_info("y", TensorProto.INT64, ["M", 1])]
-    operation, load = drafted(lab, written(tmp_path / "m.onnx", nodes, [value("x", TensorProto.FLOAT)], outputs))
+    operation, load = loadable(lab, written(tmp_path / "m.onnx", nodes, [value("x", TensorProto.FLOAT)], outputs))
     lab.load(load)
 
     answers, _ = lab.score([operation.input(x=number).SerializeToString() for number in (0.0, 2.0)])
@@ -239,7 +237,7 @@ def test_an_output_without_a_row_for_each_of_the_batch_refuses_the_request(lab: 
 def test_a_truth_that_is_neither_is_refused(lab: Lab, tmp_path: Path) -> None:
     nodes = [helper.make_node("Not", ["x"], ["y"])]
     inputs, outputs = [value("x", TensorProto.BOOL)], [value("y", TensorProto.BOOL)]
-    operation, load = drafted(lab, written(tmp_path / "m.onnx", nodes, inputs, outputs))
+    operation, load = loadable(lab, written(tmp_path / "m.onnx", nodes, inputs, outputs))
     lab.load(load)
 
     (good, bad), _ = lab.score([operation.input(x=number).SerializeToString() for number in (1, 0.5)])
@@ -253,7 +251,7 @@ def test_a_zip_map_without_classes_is_a_vector(lab: Lab, tmp_path: Path) -> None
     outputs = [helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, None)]
     model = written(tmp_path / "m.onnx", nodes, [value("x", TensorProto.FLOAT, 2)], outputs, domain="ai.onnx.ml")
 
-    assert [output.name for output in lab.describe(load_of(model)).outputs or ()] == ["y", "y_0", "y_1"]
+    assert [output.name for output in lab.describe(load_of("onnx", model)).outputs or ()] == ["y", "y_0", "y_1"]
 
 
 def test_a_folder_brings_its_external_data_and_no_other_file(lab: Lab, tmp_path: Path) -> None:
@@ -267,7 +265,7 @@ def test_a_folder_brings_its_external_data_and_no_other_file(lab: Lab, tmp_path:
         tmp_path / "m" / "m.onnx", nodes, [value("x", TensorProto.FLOAT)], [value("y", TensorProto.FLOAT)],
         initializer=[tensor],
     )  # fmt: skip
-    operation, load = drafted(lab, tmp_path)
+    operation, load = loadable(lab, tmp_path)
     lab.load(load)
 
     (answer,), _ = lab.score([operation.input(x=1.0).SerializeToString()])
@@ -283,4 +281,4 @@ def test_a_folder_brings_its_external_data_and_no_other_file(lab: Lab, tmp_path:
             initializer=[tensor],
         )  # fmt: skip
         with pytest.raises(SwapError, match="not a file of the artifact"):
-            lab.describe(load_of(tmp_path))
+            lab.describe(load_of("onnx", tmp_path))

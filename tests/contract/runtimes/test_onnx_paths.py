@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fakes.flat import Requests
-from harness.drafts import Models, agree
+from harness.drafts import agree, load_of, loadable
 from harness.lab import Lab
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.generation import Configuration, Policy
@@ -19,7 +19,6 @@ from fakes.onnx_files import value, written
 
 pytestmark = pytest.mark.onnx
 MODELS = Path(__file__).parents[2] / "models" / "onnx"
-ONNX = Models("onnx")
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +87,7 @@ def test_every_kind_of_column_has_the_same_answer_on_both_paths(
     lab: Lab, plain: Lab, tmp_path: Path, name: str, policy: Policy
 ) -> None:
     proto = f'syntax = "proto3"; {PROTOS[name]} service S {{ rpc score(R) returns (A); }}'
-    load = ONNX.load_of(mixed(tmp_path / "m.onnx"), proto, Configuration(missing=policy))
+    load = load_of("onnx", mixed(tmp_path / "m.onnx"), proto, Configuration(missing=policy))
     (operation,) = compile_proto(proto.encode()).operations.values()
     requests = Requests(operation, seed=5, widths={"vector": 3, "tokens": 2}).take(5_000)
 
@@ -96,7 +95,7 @@ def test_every_kind_of_column_has_the_same_answer_on_both_paths(
 
 
 def test_texts_are_numbered_anew_after_many(lab: Lab, plain: Lab, tmp_path: Path) -> None:
-    operation, load = ONNX.drafted(lab, mixed(tmp_path / "m.onnx"))
+    operation, load = loadable(lab, mixed(tmp_path / "m.onnx"))
     rows = {"x": 1.0, "count": 2, "small": 3, "vector": [0.5] * 3, "tokens": [1, 2], "is_on": True}
     words = ["blue", "green", "red", *(f"a word {place}" for place in range(66_000)), *["red", "blue", "green"] * 500]
 
@@ -104,5 +103,5 @@ def test_texts_are_numbered_anew_after_many(lab: Lab, plain: Lab, tmp_path: Path
 
 
 def test_the_fast_path_and_the_fallback_return_the_same_bytes_and_refusals(lab: Lab, plain: Lab) -> None:
-    operation, load = ONNX.drafted(lab, MODELS / "gbm.onnx", Configuration(runtime={"columns": "a,b,c,d"}))
+    operation, load = loadable(lab, MODELS / "gbm.onnx", Configuration(runtime={"columns": "a,b,c,d"}))
     agree(lab, plain, load, Requests(operation, seed=3).take(5_000))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fakes.flat import Requests
-from harness.drafted import Drafted, load_of
+from harness.drafts import Drafted, load_of
 from harness.lab import Lab
 from hotswap.batch import Ask, Code, Format, Refusal
 from hotswap.errors import SwapCode, SwapError

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.drafted import load_of
+from harness.drafts import load_of
 from harness.lab import Lab
 from hotswap.errors import SwapCode, SwapError
 

@@ -162,7 +162,8 @@ def _bind(options: GatewayOptions) -> socket.socket:
         raise StartError(f"{host} is no address of this machine: {error.strerror}") from error
     if not ip_address(address[0]).is_loopback:
         _check_open(options)
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio turns Nagle's algorithm off where the protocol is named; with it, each reply would wait 40 ms for an ACK.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
