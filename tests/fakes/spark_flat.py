@@ -91,11 +91,8 @@ CHURN = Flat(
 SQL = Flat(
     "sql",
     _STATEMENT,
-    {"statement": "Row Answer"},
-    {
-        "whole": ("Row Whole", "output field `next` is nested, or neither a label nor a number"),
-        "level": ("Row Level", "output `level` is any text"),
-    },
+    {"statement": "Row Answer", "whole": "Row Whole"},
+    {"level": ("Row Level", "output `level` is any text")},
     Configuration(runtime=frozen({"schema": "a DOUBLE, b SMALLINT, c BIGINT, d BOOLEAN"})),
 )
 FLAT = {

@@ -79,6 +79,7 @@ async def test_a_status_too_large_for_its_topic_is_shortened_and_the_next_verdic
         newest_scored=0,
         restarts=0,
         paths=lambda _: paths,
+        runtime=lambda _: "H2O 3",
         serving=lambda _: SimpleNamespace(generation=generation),
     )
     async with control_of(deployment) as (control, _), Admin.connect(settings) as admin:

@@ -292,7 +292,7 @@ async def test_a_refused_sample_fails_the_start_and_leaves_no_process():
 async def test_an_unknown_runtime_is_refused(h2o):
     refused = await refusal_of(h2o, IRIS.load(kind="pmml"))
 
-    assert (refused.code, "`pmml`" in refused.message) == ("MODEL_UNSUPPORTED", True)
+    assert (refused.code, "`pmml`" in refused.message) == ("KIND_MISSING", True)
 
 
 async def test_the_configuration_maps_different_names(tmp_path, h2o):

@@ -37,8 +37,9 @@ def as_number(source: FieldSource) -> FieldSource | None:
 
 
 def is_text(source: FieldSource) -> bool:
-    """Return whether a column holds any text, which a Texts of the JVM numbers."""
-    return source.column.type == "text" and source.leaf.type == FieldDescriptor.TYPE_STRING
+    """Return whether a column holds any text, which a Texts of the JVM numbers; those of a lookup are known."""
+    is_any = source.column.type == "text" and source.kind != "lookup"
+    return is_any and source.leaf.type == FieldDescriptor.TYPE_STRING
 
 
 def width_of(source: FieldSource) -> int:
