@@ -190,7 +190,7 @@ async def test_calls_that_come_soon_after_a_batch_share_the_next_one(cluster, se
     monkeypatch.setattr(FakeWriter, "send_many", sending)
     answer_requests(cluster, settings)
     async with open_desk(settings) as desk:
-        await desk.ask([Outgoing(b"at once")], 20)
+        await desk.ask([Outgoing(b"at once")] * 3, 20)
         second = asyncio.create_task(desk.ask([Outgoing(b"2")], 20))
         for _ in range(20):  # it would be published meanwhile, were there no pause
             await asyncio.sleep(0)
@@ -200,13 +200,20 @@ async def test_calls_that_come_soon_after_a_batch_share_the_next_one(cluster, se
         assert desk.waiting == 2
         pause_ends.set()
         await asyncio.gather(second, third)
-    assert sizes == [1, 2]
+    assert sizes == [3, 2]
+
+
+@pytest.mark.usefixtures("pause_ends")
+async def test_the_next_call_of_a_lone_caller_is_published_without_a_pause(cluster, settings):
+    answer_requests(cluster, settings)
+    async with open_desk(settings) as desk, asyncio.timeout(20):
+        assert [values(await desk.ask([Outgoing(b"%d" % n)], 20)) for n in range(5)] == [[b"%d" % n] for n in range(5)]
 
 
 async def test_a_call_whose_caller_leaves_before_it_is_published_never_is(cluster, settings, pause_ends):
     answer_requests(cluster, settings)
     async with open_desk(settings) as desk:
-        await desk.ask([Outgoing(b"first")], 20)
+        await desk.ask([Outgoing(b"first")] * 3, 20)
         leaving = asyncio.create_task(desk.ask([Outgoing(b"left")], 20))
         for _ in range(20):
             await asyncio.sleep(0)
@@ -215,7 +222,7 @@ async def test_a_call_whose_caller_leaves_before_it_is_published_never_is(cluste
         pause_ends.set()
         await desk.ask([Outgoing(b"last")], 20)
     published = [record.value for part in cluster.topics[settings.topics.requests] for record in part]
-    assert published == [b"first", b"last"]
+    assert published == [b"first"] * 3 + [b"last"]
 
 
 async def test_a_caller_has_a_share_of_what_waits_though_another_has_taken_all(cluster, settings):

@@ -25,8 +25,11 @@ from hotswap.settings import Settings
 
 _APART_S = 0.02
 """Time from one record batch to the next: each costs the broker, a worker's transaction and the reader as much as many
-rows. The first one after a while goes at once.
+rows. The first one after a while goes at once, and so does the one after a few requests that are answered: no more come
+by waiting.
 """
+_FEW = 2
+"""Requests of a record batch for whose answers the next one waits, at most."""
 _STALLED_S = 2.0
 _CHUNK = 1_000
 _AHEAD = 3
@@ -139,7 +142,16 @@ class Lane:
                     await self._write(calls)
                 finally:
                     self._flight.set_result(None)
-            await asyncio.sleep(began + _APART_S - time.monotonic())
+            await self._apart(calls, began + _APART_S)
+
+    @staticmethod
+    async def _apart(calls: Sequence[_Call], until: float) -> None:
+        """Wait until the next record batch may follow that of these calls."""
+        left_s = until - time.monotonic()
+        if calls and sum(len(call.requests) for call in calls) <= _FEW:
+            await asyncio.wait({call.answered for call in calls}, timeout=max(0.0, left_s))
+        else:
+            await asyncio.sleep(left_s)
 
     def _take(self) -> Iterator[_Call]:
         count = 0
