@@ -34,11 +34,11 @@ PROOFS := kills kills-swaps kills-named failpoints zombies broker storm takeover
 	at-least-once everything cluster million fuzz fuzz-records fuzz-protos both-ways gateways \
 	late-copies transaction-versions epochs
 RED := red-at-least-once red-unfenced
-OTHER_PROOFS := attacks kinds topics versions rights upgrade renewals s3 every-model alerts lake http-conformance verifier model mutants
+OTHER_PROOFS := attacks kinds topics versions rights upgrade renewals s3 every-model both-paths alerts lake http-conformance verifier model mutants
 play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed ,$(SEED)) $(addprefix --seconds ,$(SECONDS)) \
 	$(addprefix --partitions ,$(PARTITIONS))
 
-.PHONY: help setup setup-all demo test test-all test-real check coverage proofs $(PROOFS) $(RED) attacks kinds topics versions rights renewals s3 every-model upgrade alerts \
+.PHONY: help setup setup-all demo test test-all test-real check coverage proofs $(PROOFS) $(RED) attacks kinds topics versions rights renewals s3 every-model both-paths upgrade alerts \
 	console-journey http-conformance kubernetes-check lake odd-headers verifier model mutants bench bench-servers against cache-check pictures weights train jars protos docs lock release-check image-proof licences clean
 
 help: ## this list
@@ -119,6 +119,9 @@ s3: setup-all ## a fleet whose store, a real S3 server, hangs, dies and is away 
 every-model: setup-all ## each model of ONNX, XGBoost and LightGBM through Kafka, as protobuf, JSON and CSV, and by batch: a table
 	@$(call play,every-model)
 s3 every-model: VENV := .venv-spark
+
+both-paths: setup-all ## 100,000 random and damaged requests for each of 18 protos of ONNX, XGBoost and LightGBM, on both paths (ten minutes)
+	@HOTSWAP_TEST_REQUESTS=100000 .venv-spark/bin/python -m pytest $(side_by_side) tests/contract/runtimes -k "both_paths or same_bytes_and_refusals and not spark and not h2o and not java"
 
 alerts: setup ## the situation that each alert of ops/ is for, in a real Prometheus (needs prometheus on PATH; 20 minutes at most)
 	@$(call play,alerts)

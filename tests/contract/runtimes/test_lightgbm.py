@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fakes.flat import Requests
-from harness.drafts import load_of, loadable
+from harness.drafts import REQUESTS, agree, load_of, loadable
 from harness.lab import Lab
 from hotswap.batch import Ask, Code, Format, Refusal
 from hotswap.codec.proto import Operation
@@ -196,15 +196,8 @@ def test_threads_do_not_change_a_bit_and_the_size_of_a_batch_does_not_either(lab
 def test_the_fast_path_and_the_fallback_return_the_same_bytes_and_refusals(lab: Lab, plain: Lab, name: str) -> None:
     operation, load = drafted(lab, MODELS / f"{name}.txt", OPTIONS.get(name, {}))
     known = [message.SerializeToString() for message in requests_of(operation, kept_of(name)["rows"])]
-    requests = [*Requests(operation, seed=3).take(4_000), *known * 40]
-    assert set(lab.load(load).paths.values()) == {"in the JVM"}
-    assert set(plain.load(load).paths.values()) == {"through Python: as the test wants it"}
 
-    fast = [answer for start in range(0, 5_000, 997) for answer in lab.score(requests[start : start + 997]).answers]
-    slow = [answer for start in range(0, 5_000, 50) for answer in plain.score(requests[start : start + 50]).answers]
-
-    assert [place for place, pair in enumerate(zip(fast, slow, strict=True)) if pair[0] != pair[1]][:3] == []
-    assert 0 < sum(isinstance(answer, Refusal) for answer in fast) < len(fast)
+    assert agree(lab, plain, load, [*Requests(operation, seed=3).take(REQUESTS), *known * 40]) > 0
 
 
 def test_the_names_of_columns_are_those_that_the_configuration_gives(lab: Lab) -> None:
