@@ -128,17 +128,22 @@ public final class RowReader extends RequestReader {
       throw new Declined();
     }
     int outer = wire.enter();
-    int at = column;
-    while (wire.hasMore()) {
-      if (at == stop) {
-        throw new Declined();
-      }
-      row[at++] = value(field);
+    switch (types[field]) {
+      case FieldType.DOUBLE:
+        wire.doubles(row, column, stop);
+        break;
+      case FieldType.FLOAT:
+        wire.floats(row, column, stop);
+        break;
+      default:
+        for (int at = column; at < stop; at++) {
+          row[at] = value(field);
+        }
     }
-    wire.leave(outer);
-    if (at < stop || row[column] == unknown) {
+    if (wire.hasMore() || row[column] == unknown) {
       throw new Declined();
     }
+    wire.leave(outer);
   }
 
   private double skipped() {
