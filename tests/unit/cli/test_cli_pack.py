@@ -55,6 +55,13 @@ def complaint(result):
     return line
 
 
+@pytest.mark.parametrize("words", [("--python", "own.proto"), ("--trust-types", "a.B"), ("--trust-pickle",)])
+def test_an_option_of_scikit_learn_is_refused_for_other_models(files, words):
+    said = complaint(pack("--sample", "rows.csv", *words, code=2))
+    assert f"{words[0]} is for models of scikit-learn, which churn.zip is not" in said
+    assert not (files / "churn").exists()
+
+
 def test_a_draft_that_v2_cannot_use_says_so_and_flat_makes_one_that_it_can(files):
     assert "cannot use this proto, which has repeated fields: --flat drafts one" in pack("--sample", "rows.csv").stderr
     result = pack("--sample", "rows.csv", "--flat", "--out", "flat")

@@ -27,6 +27,8 @@ with late:
     from hotswap.packages.packing import check_target, write_package
     from hotswap.settings import Settings
 
+_OF_SKLEARN = {"python": "--python", "trust_types": "--trust-types", "trusts_pickle": "--trust-pickle"}
+
 
 @click.command()
 @click.argument("model", type=local_model)
@@ -120,6 +122,8 @@ async def _onboard(
     converted: list[str] = []
     if kind is None and is_sklearn(model):
         kind, (model, converted) = "onnx", await _convert(settings, model, configuration, options, scratch)
+    elif useless := [option for name, option in _OF_SKLEARN.items() if options[name]]:
+        raise UsageError(f"{useless[0]} is for models of scikit-learn, which {model} is not: leave it out")
     wish = Wish(
         model=model,
         kind=kind,
