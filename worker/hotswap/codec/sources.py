@@ -288,18 +288,20 @@ def _converter(column: Column, part: FieldDescriptor) -> tuple[Callable[[Any], A
 
 def _list_converter(column: Column, part: FieldDescriptor) -> tuple[Callable[[Any], Any] | None, str]:
     if column.type == "vector":
-        return _vector(column.width) if part.cpp_type in NUMBERS else None, "make it repeated double"
+        return _vector(column.width, part) if part.cpp_type in NUMBERS else None, "make it repeated double"
     if column.type == "wholes":
         return list if part.cpp_type in INTEGERS else None, "make it repeated int64"
     one, _ = _converter(Column(column.name, type="text"), part)
     return one and (lambda texts: [one(text) for text in texts]), "make it repeated string"
 
 
-def _vector(width: int | None) -> Callable[[Sequence[float]], list[float]]:
-    def convert(values: Sequence[float]) -> list[float]:
+def _vector(width: int | None, part: FieldDescriptor) -> Callable[[Sequence[float]], Sequence[float]]:
+    has_floats = part.cpp_type in _FRACTIONS
+
+    def convert(values: Sequence[float]) -> Sequence[float]:
         if width not in (None, len(values)):
             raise ValueError(len(values))
-        return [float(value) for value in values]
+        return values[:] if has_floats else [float(value) for value in values]  # half the time where nothing changes
 
     return convert
 
