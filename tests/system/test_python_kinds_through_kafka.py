@@ -34,7 +34,8 @@ class Kind(NamedTuple):
 def by_onnxruntime(table: np.ndarray[Any, Any]) -> Sequence[Sequence[float]]:
     session = pytest.importorskip("onnxruntime").InferenceSession(KINDS["onnx"].model)
     (name,) = (column.name for column in session.get_inputs())
-    _, probabilities = session.run(None, {name: table.astype(np.float32)})
+    labels, probabilities = session.run(None, {name: table.astype(np.float32)})
+    assert [*labels] == [SPECIES[best] for best in np.argmax(probabilities, axis=1)]
     return [list(map(float, row)) for row in probabilities]
 
 
@@ -88,10 +89,8 @@ async def test_a_mojo_and_a_model_of_another_kind_replace_each_other_under_a_str
     result = await deployment.audit()
     assert result.faults == {}
     assert not result.dead_letters
-    expected, number = (
-        kind.score(table_of(values, operation)),
-        {place: n % len(values) for n, place in enumerate(places)},
-    )
+    expected = kind.score(table_of(values, operation))
+    number = {place: n % len(values) for n, place in enumerate(places)}
     seen: Counter[str] = Counter()
     for message in result.predictions:
         by, answer = kinds[generation(message)], operation.output.FromString(message.value() or b"")
