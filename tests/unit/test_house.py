@@ -1,7 +1,7 @@
 """The package stays easy to read: short modules, short functions, few modules at the top."""
 
 import ast
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
@@ -57,6 +57,12 @@ def test_the_tests_mirror_the_rooms(folder):
     rooms = {path.name for path in (ROOT / "worker" / "hotswap").iterdir() if path.is_dir()}
     mine = {path.name for path in (ROOT / "tests" / folder).iterdir() if path.is_dir() and any(path.glob("**/*.py"))}
     assert mine <= rooms
+
+
+def test_no_two_files_of_tests_have_one_name():
+    """`make test` imports them as modules of the top, so pytest refuses the second one."""
+    names = Counter(Path(name).name for name in modules() if Path(name).name.startswith("test_"))
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_a_public_class_name_stands_for_one_class():
