@@ -47,6 +47,8 @@ _FORMATS = (Format.PROTOBUF, Format.JSON, Format.CSV)
 _WORDS = ("good", "not so good", "an unseen level", "Zürich", "0", "1")
 _STARTED_S = 120
 _FLOAT32 = 1e-6
+_STEP = 2.0**-23
+"""Of a float32 at 1: a model's probability may be 1 less that of the other class."""
 
 _Row = dict[str, Any]
 
@@ -251,7 +253,7 @@ def _by_batch(commands: lake.Commands, one: Known, folder: Path) -> list[str]:
 def _is_close(field: FieldDescriptor, seen: Any, wanted: Any) -> bool:
     if field.cpp_type not in FLOATS:
         return bool(seen == wanted)
-    return np.shape(seen) == np.shape(wanted) and np.allclose(seen, wanted, rtol=_FLOAT32, atol=0, equal_nan=True)
+    return np.shape(seen) == np.shape(wanted) and np.allclose(seen, wanted, rtol=_FLOAT32, atol=_STEP, equal_nan=True)
 
 
 def _type(field: FieldDescriptor) -> str:
