@@ -17,7 +17,7 @@ from hotswap.host import frames
 from hotswap.host.describe import read_interface
 from hotswap.host.dispatcher import Dispatcher
 from hotswap.host.facts import Description, read_ready
-from hotswap.host.interface import Interface
+from hotswap.host.interface import Interface, facts_of
 from hotswap.host.jvm_spec import make_ground
 from hotswap.host.load import Load, make_order
 from hotswap.host.sandbox import Sandbox
@@ -131,7 +131,7 @@ def serve() -> None:
     ground = make_ground(kind, heap_mb, Sandbox(read=_MODELS))
     while sys.platform == "linux" and len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208 - looked at in a loop
         time.sleep(0.001)  # a thread that looked something up has ended, and the kernel is about to forget it
-    enclosure = child._start_jvm(ground, None)
+    enclosure, _ = child._start_jvm(ground, None)
     enclosure.close()
     assert not enclosure.missing or sys.platform != "linux", enclosure.missing
     connection = socket.socket(fileno=descriptor)
@@ -142,9 +142,9 @@ def serve() -> None:
                 if message[0] == "load":
                     loads += 1
                     loaded.pop(loads - 2, None)
-                    loaded[loads], facts = child._load(message[1], lambda _: None)
+                    loaded[loads], facts = child._load(message[1], None, lambda _: None)
                 else:
-                    facts = child._describe(message[1])
+                    facts = facts_of(child._load_model(message[1], None))
                 told = child._ready(facts)
             except SwapError as error:
                 told = child._failed(error)

@@ -299,7 +299,7 @@ class Control:
             trust_sha256=self.fold.guard.trust_sha256,
             held=self._timeline.held,
             incarnation=self._incarnation,
-            kinds=lacks(),
+            kinds=lacks(self._settings.kinds_allowed),
             runtime=staging.runtime(newest) if newest else "",
         )
 

@@ -26,7 +26,7 @@ from hotswap.local.cores import cores_at_hand
 from hotswap.pipeline.admission import Rules
 from hotswap.pipeline.ports import Serve, Serving, Wait
 from hotswap.pipeline.states import PartitionState
-from hotswap.runtimes.kinds import runtime_of
+from hotswap.runtimes.kinds import not_allowed, runtime_of
 from hotswap.settings import Settings
 from hotswap.swap import Swap, Timeline
 
@@ -251,6 +251,9 @@ class Staging:
     async def _load(self, generation: Generation, underway: _Underway) -> _Loaded:
         settings, configuration, phases = self._settings, generation.configuration, underway.phases
         started = monotonic()
+        if (kind := generation.model.kind) not in settings.kinds_allowed:
+            runtime_of(kind)  # raises for one that no version here knows
+            raise SwapError(SwapCode.KIND_MISSING, not_allowed(kind))
         folder = await self._store.fetch(generation.model)
         try:
             underway.doing = lambda: "fetching the proto"

@@ -9,6 +9,7 @@ from typing import Final
 
 from hotswap.artifacts.archive import list_names, write_zip
 from hotswap.artifacts.foreign import describe, is_booster, is_lightgbm, is_onnx
+from hotswap.artifacts.pickles import first_pickle
 from hotswap.errors import SwapError, UsageError
 
 _SPARK: Final = re.compile(r"([^/]+/)?metadata/part-[^/]+")
@@ -26,6 +27,10 @@ def _is_onnx(names: Sequence[str]) -> bool:
     return any(name.endswith(".onnx") for name in names)
 
 
+def _is_python(names: Sequence[str]) -> bool:
+    return "model.py" in names
+
+
 def _is_java(names: Sequence[str]) -> bool:
     return "META-INF/MANIFEST.MF" in names or (bool(names) and all(name.endswith(".jar") for name in names))
 
@@ -33,6 +38,7 @@ def _is_java(names: Sequence[str]) -> bool:
 _SIGNS: Final[dict[str, tuple[str, Callable[[Sequence[str]], bool]]]] = {
     "h2o": ("a MOJO's model.ini at its top", _is_mojo),
     "spark": ("metadata/part-* of a saved Spark pipeline", _is_spark),
+    "python": ("a model.py at its top", _is_python),
     "onnx": ("a file that ends with .onnx", _is_onnx),
     "java": ("META-INF/MANIFEST.MF of a jar, or only jars", _is_java),
 }
@@ -85,7 +91,7 @@ def find_kind(path: Path) -> str:
     if found is None:
         why = f"is of no known kind: {why}"
         raise UnknownKind(f"model {path} {why}; name its kind with --kind", why)
-    return found
+    return f"{found}-pickle" if found == "python" and first_pickle(path) else found
 
 
 def explain(path: Path, kind: str = "") -> str:

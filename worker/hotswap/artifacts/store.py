@@ -27,7 +27,7 @@ from hotswap.local.system import IS_POSIX, open_plain
 if TYPE_CHECKING:  # the fetching process does not need them, and loading takes a quarter of a second
     from hotswap.settings import Settings
 
-UNPACKED_KINDS = frozenset({"h2o", "spark"})
+UNPACKED_KINDS = frozenset({"h2o", "python", "python-pickle", "spark"})
 """The kinds of model whose artifact is a zip that the runtime reads as a folder."""
 _FILE_OR_ZIP = frozenset({"onnx"})
 """The kinds whose artifact is such a zip if its name ends with .zip, and otherwise a file."""

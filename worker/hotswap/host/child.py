@@ -15,6 +15,7 @@ import gc
 import os
 import resource
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,13 +33,15 @@ from hotswap.errors import SwapCode, SwapError
 from hotswap.host import frames
 from hotswap.host.dispatcher import Dispatcher, LoadedModel
 from hotswap.host.frames import Kind, StartStep
+from hotswap.host.guest import start_guest
 from hotswap.host.interface import facts_of
-from hotswap.host.order import Ground, Order
+from hotswap.host.order import Ground, Interpreter, Order
 from hotswap.host.sandbox import Enclosure
 from hotswap.host.session import Session
 from hotswap.host.warm import check_samples, warm
 from hotswap.local.lifeline import die_with
 from hotswap.runtimes.kinds import runtime_of
+from hotswap.runtimes.python.calls import Guest
 
 T = TypeVar("T")
 
@@ -101,12 +104,14 @@ def _start(connection: socket.socket) -> Dispatcher | None:
     if message is None:
         return None
     verb, order = message
+    guest = None
     if not is_prepared:
-        _shut_in(_start_jvm(order.ground, order.model), order.ground.kind, connection)
+        enclosure, guest = _start_jvm(order.ground, order.model, order.interpreter)
+        _shut_in(enclosure, order.ground.kind, connection)
     if verb == "describe":
-        connection.sendall(_ready(_describe(order)))
+        connection.sendall(_ready(facts_of(_load_model(order, guest))))
         return None
-    load = partial(_load, order, lambda step: connection.sendall(frames.pack_step(step)))
+    load = partial(_load, order, guest, lambda step: connection.sendall(frames.pack_step(step)))
     if is_prepared or not order.is_low_priority:
         session.come_forward()  # a standby has the most behind it, and now a command waits
     if order.is_low_priority:
@@ -153,7 +158,7 @@ def _score_one_by_one(
 
 
 def _prepare(ground: Ground, prewarm_on: Order | None, connection: socket.socket) -> None:
-    enclosure = _start_jvm(ground, prewarm_on.model if prewarm_on else None)
+    enclosure, _ = _start_jvm(ground, prewarm_on.model if prewarm_on else None)
     _run_in_thread(runtime_of(ground.kind).prepare, _run_when_idle)
     _shut_in(enclosure, ground.kind, connection)
     if prewarm_on:
@@ -177,11 +182,13 @@ def _prewarm(order: Order) -> None:
     gc.collect()
 
 
-def _load(order: Order, on_step: Callable[[StartStep], None]) -> tuple[Dispatcher, dict[str, object]]:
+def _load(
+    order: Order, guest: Guest | None, on_step: Callable[[StartStep], None]
+) -> tuple[Dispatcher, dict[str, object]]:
     begun = time.perf_counter()
     on_step(StartStep.LOADING)
     schema = proto.compile(order.proto, order.is_descriptor_set)
-    model = _load_model(order)
+    model = _load_model(order, guest)
     dispatcher = Dispatcher(model=model, schema=schema, configuration=order.configuration)
     loaded = time.perf_counter()
     on_step(StartStep.SAMPLING)
@@ -200,13 +207,10 @@ def _versions(order: Order, model: LoadedModel) -> str:
     return ", ".join(filter(None, versions))
 
 
-def _describe(order: Order) -> dict[str, object]:
-    return facts_of(_load_model(order))
-
-
-def _load_model(order: Order) -> LoadedModel:
+def _load_model(order: Order, guest: Guest | None) -> LoadedModel:
+    more = (guest, order.interpreter.site) if guest and order.interpreter else ()
     try:
-        model: LoadedModel = runtime_of(order.ground.kind).load(Path(order.model), order.configuration)
+        model: LoadedModel = runtime_of(order.ground.kind).load(Path(order.model), order.configuration, *more)
     except SwapError as error:
         if error.code is SwapCode.MODEL_INVALID and (what := explain(Path(order.model), order.ground.kind)):
             raise SwapError(error.code, f"the model {what} ({error.message})") from error
@@ -214,10 +218,13 @@ def _load_model(order: Order) -> LoadedModel:
     return model
 
 
-def _start_jvm(ground: Ground, model: str | None) -> Enclosure:
-    """Start Java in a sandbox, where it may read `model`; it is not closed yet."""
+def _start_jvm(
+    ground: Ground, model: str | None, interpreter: Interpreter | None = None
+) -> tuple[Enclosure, Guest | None]:
+    """Start Java, and the guest of `interpreter`, in a sandbox, where they may read `model`; it is not closed yet."""
     enclosure = Enclosure(ground.sandbox, needs_loopback=runtime_of(ground.kind).needs_loopback)
-    enclosure.enter([*ground.java_files, *ground.classpath, *([model] if model else [])])
+    enclosure.enter([*ground.java_files, *ground.classpath, *filter(None, [model]), *_files_of(interpreter)])
+    guest = _start_guest(interpreter, model, enclosure) if interpreter and model else None
     # The heap, plus what a JVM, numpy and protobuf need beside it. Exceeding it ends this process and no other.
     limit = (ground.heap_mb << 20) + _BEYOND_HEAP_BYTES
     if sys.platform == "linux":  # elsewhere the limit does not cover mapped memory
@@ -235,7 +242,20 @@ def _start_jvm(ground: Ground, model: str | None) -> Enclosure:
         for thread in Path("/proc/self/task").glob("*/comm"):
             if thread.read_text().startswith(("C1 Compiler", "C2 Compiler")):
                 _be_nice(_own_id(thread.parent), _COMPILING_NICE)
-    return enclosure
+    return enclosure, guest
+
+
+def _files_of(interpreter: Interpreter | None) -> Sequence[str]:
+    return (interpreter.program, interpreter.site, *interpreter.reads) if interpreter else ()
+
+
+def _start_guest(interpreter: Interpreter, model: str, enclosure: Enclosure) -> Guest:
+    try:
+        return start_guest(interpreter, model, enclosure)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise SwapError(
+            SwapCode.HOST_FAILED, f"the model's Python, {interpreter.program}, cannot be started: {error}"
+        ) from error
 
 
 def _own_id(thread: Path) -> int:

@@ -5,10 +5,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hotswap.artifacts.pickles import first_pickle
+from hotswap.errors import SwapCode, SwapError
 from hotswap.generation import Configuration
 from hotswap.host.jvm_spec import make_ground
-from hotswap.host.order import Order
+from hotswap.host.order import Interpreter, Order
 from hotswap.host.sandbox import AUTO, Sandbox
+from hotswap.runtimes.kinds import runtime_of
 from hotswap.settings import Settings
 
 
@@ -31,6 +34,8 @@ class Load:
     sandbox: Sandbox = AUTO
     max_answer_bytes: int | None = None
     """The largest answer that the predictions topic allows; None: not known."""
+    interpreter: Interpreter | None = None
+    """For a kind whose models run in a process of their own."""
     verify: Callable[[], Awaitable[None]] = field(default=_trust, compare=False)
     """Verifies before each load that the artifact is the one that was published; raises SwapError."""
 
@@ -38,10 +43,17 @@ class Load:
 async def make_order(load: Load) -> Order:
     """Verify the artifact and return everything the child needs to load the generation.
 
-    Raises SwapError if the artifact is no longer available, or if a runtime, Java or a jar is missing.
+    Raises SwapError if the artifact is no longer available, has a pickle that its kind does not allow, or if a runtime,
+    Java or a jar is missing.
     """
     ground = await asyncio.to_thread(make_ground, load.kind, load.heap_mb, load.sandbox)
     await load.verify()
+    if runtime_of(load.kind).refuses_pickles and (name := await asyncio.to_thread(first_pickle, load.model)):
+        raise SwapError(
+            SwapCode.MODEL_INVALID,
+            f"the model has a pickle, {name}, whose code runs as it is read: swap it as kind {load.kind}-pickle, which "
+            "HOTSWAP_KINDS of every worker has to name, or save what is in it in a format that is data",
+        )
     return Order(
         ground=ground,
         model=str(load.model.absolute()),
@@ -50,15 +62,17 @@ async def make_order(load: Load) -> Order:
         configuration=load.configuration,
         samples=load.samples,
         max_answer_bytes=load.max_answer_bytes,
+        interpreter=load.interpreter,
     )
 
 
 def sandbox_of(settings: Settings) -> Sandbox:
     """Return how the hosts of a worker with these settings are shut in."""
-    read = [settings.artifacts, *(Path(path.strip()).expanduser() for path in settings.sandbox_read.split(",") if path)]
+    read = [Path(path.strip()).expanduser() for path in settings.sandbox_read.split(",") if path]
     return Sandbox(
         mode=settings.sandbox,
         read=tuple(str(path.absolute()) for path in read),
+        cache=str(settings.artifacts.absolute()),
         has_network=settings.sandbox_network,
         folder_mb=settings.sandbox_folder_mb,
     )

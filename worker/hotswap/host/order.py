@@ -21,11 +21,25 @@ class Ground:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Interpreter:
+    """The Python of a model's own process (guest.py): the program, the folder of the packages, its memory in MiB.
+
+    `reads`: the files and folders beside these that it needs. `site`: empty if there are no packages.
+    """
+
+    program: str
+    site: str = ""
+    reads: tuple[str, ...] = ()
+    memory_mb: int = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """The settings of a child's generation: model, proto, configuration and JVM.
 
     With `is_low_priority` the load yields the CPU to the generation that is serving; without it the stream is waiting.
-    `max_answer_bytes`: the largest answer that the predictions topic allows; None: not known.
+    `max_answer_bytes`: the largest answer that the predictions topic allows; None: not known. `interpreter`: for kinds
+    whose models run in a process of their own.
     """
 
     ground: Ground
@@ -36,3 +50,4 @@ class Order:
     samples: tuple[bytes, ...]
     is_low_priority: bool = False
     max_answer_bytes: int | None = None
+    interpreter: Interpreter | None = None

@@ -12,6 +12,7 @@ Beside these it loses capabilities, a user namespace hides it where the kernel a
 files and their size. Linux only.
 """
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -49,7 +50,8 @@ _CHANGE_RIGHTS: Final = (
     *("setxattr", "lsetxattr", "fsetxattr", "setxattrat", "removexattr", "lremovexattr", "fremovexattr"),
     *("removexattrat", "file_setattr", "utime", "utimes", "futimesat", "utimensat"),
 )
-_START: Final = ("fork", "vfork", "execve", "execveat")
+_START: Final = ("fork", "vfork")
+_EXEC: Final = ("execve", "execveat")
 _OTHERS: Final = (
     *("ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "process_mrelease", "kcmp"),
     *("pidfd_open", "pidfd_getfd", "pidfd_send_signal", "tkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"),
@@ -83,12 +85,14 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 class Sandbox:
     """How hosts are shut in: as well as this machine can (auto), wholly or not at all (require), or never (off).
 
-    `read`: absolute paths of files and folders that they may read beside what they need. `has_network`: they keep the
-    worker's network. `folder_mb`: the largest file, and the largest folder (supervisor.py), that they may write, MiB.
+    `read`: absolute paths of files and folders that they may read beside what they need; `cache`: that of artifacts,
+    which a standby reads before it knows its model. `has_network`: they keep the worker's network. `folder_mb`: the
+    largest file, and the largest folder (supervisor.py), that they may write, MiB.
     """
 
     mode: Literal["auto", "require", "off"] = "auto"
     read: tuple[str, ...] = ()
+    cache: str = ""
     has_network: bool = False
     folder_mb: int = 256
 
@@ -125,7 +129,7 @@ class Enclosure:
             self.missing.append("files: threads that have begun already keep their rights")
         _limit(self._sandbox.folder_mb << 20)
         self._enter_namespaces()
-        paths = [*_SYSTEM, *_python(), *self._sandbox.read, *read]
+        paths = [*_SYSTEM, *_python(), *self._sandbox.read, *filter(None, [self._sandbox.cache]), *read]
         self._try(
             f"files (Landlock, ABI {landlock.abi()})",
             lambda: landlock.restrict(read=paths, write=(str(Path.cwd()), "/dev/null"), has_tcp=self._has_sockets),
@@ -144,6 +148,21 @@ class Enclosure:
                 f"HOTSWAP_SANDBOX is require, but this worker cannot shut its model hosts in: {'; '.join(self.missing)}"
                 "; give it a kernel and a container that can (docs/using.md), or set HOTSWAP_SANDBOX=auto",
             )
+
+    def shut_guest(self, read: Iterable[str], folder: str) -> None:
+        """Shut in a process that was forked off this one, before it starts a program of its own (guest.py).
+
+        It keeps what `enter` left, and of that only `folder`, which is writable, the system's files and `read`. It may
+        start a program, in its own place: none can do more than it could.
+        """
+        if self._sandbox.mode == "off" or sys.platform != "linux":
+            return
+        # What is missing on this machine, this process has reported of itself.
+        with contextlib.suppress(OSError):
+            paths = [*_SYSTEM, *self._sandbox.read, *read]
+            landlock.restrict(read=paths, write=(folder, "/dev/null"), has_tcp=self._has_sockets)
+        with contextlib.suppress(OSError):
+            seccomp.install(_rules(has_sockets=self._has_sockets, may_exec=True))
 
     def _enter_namespaces(self) -> None:
         try:
@@ -222,10 +241,11 @@ _NO_SOCKETS: Final = (
 )
 
 
-def _rules(*, has_sockets: bool) -> Sequence[Rule]:
+def _rules(*, has_sockets: bool, may_exec: bool = False) -> Sequence[Rule]:
     """Return the system calls that are refused."""
     me, nobody_else = (os.getpid(),), (0, os.getpid())
     return (
+        *(() if may_exec else (Rule(_EXEC),)),
         Rule((*_START, *_OTHERS, *_OUTLIVE, *_OF_THE_MACHINE, *_WATCH, *_KERNEL, *_CHANGE_RIGHTS, "flock", "truncate")),
         Rule(("clone",), [Test(0, (_CLONE_THREAD,), mask=_CLONE_THREAD)]),
         # Their arguments are in memory, where a filter cannot see them; glibc and Java then use the older calls.

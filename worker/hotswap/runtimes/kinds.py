@@ -26,7 +26,9 @@ class Runtime:
     `needs_loopback`: it talks to itself over the loopback interface.
     `is_stateless`: its models leave no state in the process, so a standby may prewarm on one model and then load
     another.
-    `is_ours`: its models are data, and bring no code: what its host runs is ours.
+    `is_ours`: its models are data, and bring no code, or run it in a guest: what its host runs is ours.
+    `has_guest`: its models are run by an interpreter of their own (host/guest.py), which `load` gets.
+    `refuses_pickles`: nor may they be, or have, files that only run as they are read (artifacts/pickles.py).
     """
 
     module: str
@@ -40,6 +42,8 @@ class Runtime:
     needs_loopback: bool = False
     is_stateless: bool = False
     is_ours: bool = False
+    has_guest: bool = False
+    refuses_pickles: bool = False
 
     @property
     def lack(self) -> str:
@@ -48,13 +52,13 @@ class Runtime:
         what = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed here"
         return f"{what}: install hotswap[{self.extra}] on every worker" if missing else ""
 
-    def load(self, path: Path, configuration: Configuration) -> Any:
-        """Load a model into this process's JVM.
+    def load(self, path: Path, configuration: Configuration, *guest: Any) -> Any:
+        """Load a model into this process's JVM, or into a guest of it and its packages (`has_guest`).
 
         Raises SwapError: it is not a model of this kind; KIND_MISSING if a package that it needs cannot be imported.
         """
         try:
-            return importlib.import_module(self.module).load(path, configuration)
+            return importlib.import_module(self.module).load(path, configuration, *guest)
         except ImportError as error:
             what = f"what this kind of model needs cannot be imported here ({error})"
             raise SwapError(SwapCode.KIND_MISSING, f"{what}: install hotswap[{self.extra}] again") from error
@@ -99,6 +103,13 @@ _SPARK: Final = Runtime(
     needs_folder=True,  # its jobs exchange files there
     needs_loopback=True,
 )
+_PYTHON: Final = Runtime(
+    module="hotswap.runtimes.python.runtime",
+    jars=lambda: [_FLAT],
+    needs_folder=True,  # its models write there
+    is_ours=True,
+    has_guest=True,
+)
 _JAR_CALLS: Final = (_FLAT, _HERE / "java" / "jar_calls.jar")
 _RUNTIMES: Final = {
     "h2o": Runtime(
@@ -131,6 +142,8 @@ _RUNTIMES: Final = {
         is_stateless=True,
         is_ours=True,
     ),
+    "python": replace(_PYTHON, refuses_pickles=True),
+    "python-pickle": _PYTHON,
     "java": Runtime(module="hotswap.runtimes.java.runtime", jars=lambda: _JAR_CALLS, needs_folder=True),
     "spark": _SPARK,
     "spark-jar": replace(
@@ -144,9 +157,15 @@ def kinds() -> list[str]:
     return list(_RUNTIMES)
 
 
-def lacks() -> dict[str, str]:
-    """Return the kinds that have a runtime, each with its `Runtime.lack`."""
-    return {kind: runtime.lack for kind, runtime in _RUNTIMES.items()}
+def lacks(allowed: Iterable[str]) -> dict[str, str]:
+    """Return the kinds that have a runtime, each with why a worker that loads the `allowed` ones loads none of it."""
+    allowed = frozenset(allowed)
+    return {kind: runtime.lack if kind in allowed else not_allowed(kind) for kind, runtime in _RUNTIMES.items()}
+
+
+def not_allowed(kind: str) -> str:
+    """Return why a worker does not load a kind of model that its settings do not name, with advice."""
+    return f"HOTSWAP_KINDS does not name {kind} here: add it on every worker, if its makers are trusted (SECURITY.md)"
 
 
 def no_runtime(kind: str, known: Iterable[str]) -> str:

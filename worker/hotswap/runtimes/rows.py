@@ -48,9 +48,15 @@ class PartialModel(NamedTuple):
 class RowPlan:
     """One operation of a model that scores rows."""
 
-    def __init__(self, model: RowModel, operation: Operation, configuration: Configuration) -> None:
-        """Find a field for each column, and an output for each field; mismatches are listed in `problems`."""
+    def __init__(
+        self, model: RowModel, operation: Operation, configuration: Configuration, *, invents: bool = True
+    ) -> None:
+        """Find a field for each column, and an output for each field; mismatches are listed in `problems`.
+
+        `invents`: the model may be called with made-up rows.
+        """
         self.model: Final = model
+        self._invents = invents
         self.decoder: Final = Decoder(message=operation.input, columns=model.columns, configuration=configuration)
         self.encoder: Final = Encoder(
             message=operation.output,
@@ -94,7 +100,7 @@ class RowPlan:
         """Make up requests of one row whose columns come from `sources`."""
         random = np.random.default_rng(0)
         decoder, requests = self.decoder, []
-        for _ in range(count):
+        for _ in range(count if self._invents else 0):
             message = decoder.message()
             row = getattr(message, decoder.rows_field).add() if decoder.rows_field else message
             for source in sources:

@@ -157,6 +157,12 @@ class Settings(KafkaSettings, GroupSettings, TrustSettings):
         "that kind was staged here: the next swap need not wait for Java to start (1 s for h2o, 10 s for spark). It "
         "costs the memory of one more host, about 220 MiB for h2o and 500 MiB for spark. Empty: none.",
     )
+    kinds: str = Field(
+        "h2o,java,lightgbm,onnx,spark,spark-jar,xgboost",
+        description="Kinds of model, separated by commas, that this worker loads; of others, staging fails, and a swap "
+        "is refused before its command is written. Not among the defaults: `python`, whose models are functions in "
+        "Python, and `python-pickle`, whose models may be or have pickles, too (SECURITY.md).",
+    )
     sandbox: Literal["auto", "require", "off"] = Field(
         "auto",
         description="What a model host may do. `auto`: it reads its model and its libraries, writes its own folder, "
@@ -258,6 +264,11 @@ class Settings(KafkaSettings, GroupSettings, TrustSettings):
     def staging_ms(self, requested: int | None) -> int:
         """Return the time limit for staging, milliseconds: the command's, bounded by the allowed one."""
         return min(requested or self.swap_deadline_ms, max(self.swap_deadline_ms, self.max_deadline_ms))
+
+    @property
+    def kinds_allowed(self) -> frozenset[str]:
+        """The kinds of model that are loaded."""
+        return frozenset(filter(None, map(str.strip, self.kinds.split(","))))
 
     @property
     def store_url(self) -> str:

@@ -1,5 +1,7 @@
 package hotswap.flat;
 
+import java.util.Arrays;
+
 /** Encodes the answer to a request from the scores of its rows. */
 public final class AnswerWriter {
   /** The kinds of parts. */
@@ -44,6 +46,14 @@ public final class AnswerWriter {
 
   int width() {
     return width;
+  }
+
+  /** Adds labels to a part that is a LABEL: those of the next classes. Call it while no answer is being written. */
+  public void addLabels(int part, byte[][] more) {
+    byte[][] known = parts.labels[part];
+    byte[][] all = Arrays.copyOf(known, known.length + more.length);
+    System.arraycopy(more, 0, all, known.length, more.length);
+    parts.labels[part] = all;
   }
 
   /** Writes the answer to the request with the rows from `first` to `last` of `scores`; false if one has none. */

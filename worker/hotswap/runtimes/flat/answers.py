@@ -1,6 +1,6 @@
 """Answers to flat rows: describes to the JVM the parts that an answer is written from (AnswerWriter.java)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import jpype
@@ -24,7 +24,8 @@ _ZIGZAG: Final = {FieldDescriptor.TYPE_SINT32, FieldDescriptor.TYPE_SINT64}
 class Part(NamedTuple):
     """A field of an answer. `labels` has the serialized field for each class; `tag` precedes numbers, packed labels.
 
-    `bounds` are those of a whole number.
+    `bounds` are those of a whole number. `write`: for a text, whose labels are added as they occur; the first is that
+    of no text.
     """
 
     kind: int
@@ -35,6 +36,7 @@ class Part(NamedTuple):
     labels: Sequence[bytes] = ()
     bounds: tuple[float, float] = (0.0, 0.0)
     is_zigzag: bool = False
+    write: Callable[[str], bytes] | None = None
 
 
 def parts_of(encoder: Encoder, fills: Sequence[Fill], width: int) -> list[Part]:
@@ -45,8 +47,9 @@ def parts_of(encoder: Encoder, fills: Sequence[Fill], width: int) -> list[Part]:
 def _part(fill: Fill, encoder: Encoder, width: int) -> Part:
     part, output, name = fill.field, fill.output, fill.field.name
     is_label = output.classes is not None
+    is_text = output.is_text and not output.is_vector
     is_whole = output.is_whole and not (output.is_vector or part.is_repeated) and _is_varint(part)
-    if fill.parents or not (is_label or is_whole or part.cpp_type in FLOATS):
+    if fill.parents or not (is_label or is_text or is_whole or part.cpp_type in FLOATS):
         raise NotFlat(f"output field `{name}` is nested, or neither a label nor a number")
     if output.stop > width:
         raise NotFlat(f"output `{output.name}` is not one of the scores")
@@ -54,6 +57,8 @@ def _part(fill: Fill, encoder: Encoder, width: int) -> Part:
     def written(value: Any) -> bytes:
         return serialize(encoder.row(**{name: [value] if part.is_repeated else value}))
 
+    if is_text:
+        return _text_part(fill, encoder, written)
     if is_label:
         labels, tag = [*map(written, fill.labels)], varint(part.number << 3 | SIZED)
         if encoder.is_by_row or part.type == FieldDescriptor.TYPE_STRING or not labels[0].startswith(tag):
@@ -70,6 +75,17 @@ def _part(fill: Fill, encoder: Encoder, width: int) -> Part:
     if one[0] & 7 != SIZED:
         raise NotFlat(f"output field `{name}` is not packed")
     return Part(_NUMBERS, output, is_float, tag=one[: -size - 1])
+
+
+def _text_part(fill: Fill, encoder: Encoder, written: Callable[[Any], bytes]) -> Part:
+    if not encoder.is_by_row and fill.names is not None:
+        raise NotFlat(f"output field `{fill.field.name}` is a repeated enum")
+    nothing = b"" if encoder.is_by_row else written("")
+
+    def write(text: str) -> bytes:
+        return written(text if fill.names is None else fill.names[text.lower()])
+
+    return Part(LABEL, fill.output, labels=[nothing], write=write)
 
 
 def _is_varint(part: FieldDescriptor) -> bool:

@@ -47,7 +47,8 @@ class FlatPlan:
         self.fields: Final = fallback.fields
         self._fallback = fallback
         reader = row_reader(fallback.decoder, sources, texts)
-        self._engine = (scorer, reader, answer_writer(fallback.encoder, parts, width))
+        self.writer: Final = answer_writer(fallback.encoder, parts, width)
+        self._engine = (scorer, reader, self.writer)
         self._answer = own("flat.FlatRows")(*self._engine).answer
 
     def answer(self, values: Sequence[bytes]) -> ScoredBatch:

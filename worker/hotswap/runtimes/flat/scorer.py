@@ -1,7 +1,8 @@
 """The fast path of a model that is scored in Python: the JVM decodes and encodes, and calls Python once for a block."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
 from typing import Any, Final, NamedTuple
 
 import jpype
@@ -15,7 +16,7 @@ from hotswap.codec.sources import FieldSource
 from hotswap.codec.values import Matrix, Table
 from hotswap.generation import Configuration
 from hotswap.runtimes.flat.answers import LABEL, Part, parts_of
-from hotswap.runtimes.flat.bridge import NotFlat, own
+from hotswap.runtimes.flat.bridge import NotFlat, java_bytes, own
 from hotswap.runtimes.flat.plan import SealingFlatPlan
 from hotswap.runtimes.flat.requests import as_number, is_text, width_of
 from hotswap.runtimes.rows import RowModel, RowPlan
@@ -25,19 +26,27 @@ _EXACT: Final = float(1 << 53)
 _MAX_ROWS: Final = 4_096
 """Of a block: libraries take some 100 µs a call, whatever the rows."""
 _MAX_NUMBERS: Final = 1 << 20
+_MAX_TEXTS: Final = 1 << 16
+_MAX_BYTES: Final = 1 << 24
+"""Of the texts of an output, which are kept."""
 
 
 def plan_of(
-    model: RowModel, operation: Operation, configuration: Configuration, used: Callable[[Sequence[Output]], RowModel]
+    model: RowModel,
+    operation: Operation,
+    configuration: Configuration,
+    used: Callable[[Sequence[Output]], RowModel],
+    *,
+    invents: bool = True,
 ) -> RowPlan | SealingFlatPlan:
     """Return the plan of an operation: the fast path in the JVM if its rows are flat, else the fallback.
 
-    `used` returns the model that scores these outputs only.
+    `used` returns the model that scores these outputs only; `invents`: it may be called with made-up rows.
     """
     plan = RowPlan(model, operation, configuration)
     if plan.problems:
         return plan
-    plan = RowPlan(used(plan.used), operation, configuration)
+    plan = RowPlan(used(plan.used), operation, configuration, invents=invents)
     try:
         return _flat(plan)
     except NotFlat as reason:
@@ -47,21 +56,56 @@ def plan_of(
 
 def _flat(fallback: RowPlan) -> SealingFlatPlan:
     model = fallback.model
-    if objects := [output.name for output in fallback.used if output.is_in_objects and not _is_whole(output)]:
-        raise NotFlat(f"output `{objects[0]}` is a text or a list")
+    if lists := [output.name for output in fallback.used if output.is_in_objects and output.is_vector]:
+        raise NotFlat(f"output `{lists[0]}` is a list")
     width = max(output.stop for output in model.outputs)
     is_scored = Output("", width, width + 1)
     # A part without bytes: a row that the model cannot be given has none of its classes, and so no answer.
     parts = [Part(LABEL, is_scored, labels=[b""]), *parts_of(fallback.encoder, fallback.encoder.fills, width)]
     sources = [_source(source) for source in fallback.decoder.sources]
     wholes = [output.start for output in fallback.used if _is_whole(output)]
+    written = [_WrittenTexts(place, part) for place, part in enumerate(parts) if part.write]
     texts = own("flat.Texts")()
-    scorer = _scorer(model, _Columns.of(sources), wholes, width, texts)
-    return SealingFlatPlan(fallback, scorer, sources=sources, parts=parts, width=is_scored.stop, texts=texts)
+    scorer = _scorer(model, _Columns.of(sources), wholes, written, width, texts)
+    plan = SealingFlatPlan(fallback, scorer, sources=sources, parts=parts, width=is_scored.stop, texts=texts)
+    for each in written:
+        each.writer = plan.writer
+    return plan
 
 
 def _is_whole(output: Output) -> bool:
     return output.is_object and output.is_whole and not output.is_vector
+
+
+class _WrittenTexts:
+    """The texts that an output has had, by their numbers, which are those of labels of an AnswerWriter."""
+
+    def __init__(self, place: int, part: Part) -> None:
+        """`place` is that of the part among the writer's."""
+        self.start: Final = part.output.start
+        self.writer: Any = None
+        self._place = place
+        self._write = part.write
+        self._numbers: dict[str | None, float] = {None: 0.0}
+        self._bytes = 0
+
+    def numbers(self, texts: Sequence[str | None]) -> Sequence[float]:
+        """Return the number of each text; NaN for one that there is no room for, or that the field cannot hold."""
+        if new := set(texts) - self._numbers.keys():
+            self._add(new)
+        return [*map(self._numbers.get, texts, repeat(np.nan))]
+
+    def _add(self, texts: Iterable[str | None]) -> None:
+        labels = []
+        for text in texts:
+            if text is None or len(self._numbers) >= _MAX_TEXTS or self._bytes >= _MAX_BYTES or not self._write:
+                continue
+            with contextlib.suppress(KeyError):  # a name that the enum does not have: the fallback refuses it
+                labels.append(self._write(text))
+                self._bytes += len(labels[-1])
+                self._numbers[text] = float(len(self._numbers))
+        if labels:
+            self.writer.addLabels(self._place, jpype.JArray(jpype.JByte, 2)([*map(java_bytes, labels)]))
 
 
 def _source(source: FieldSource) -> FieldSource:
@@ -121,7 +165,14 @@ def _exact(numbers: Matrix) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_
     return np.where(is_exact, numbers, 0.0).astype(np.int64), is_exact
 
 
-def _scorer(model: RowModel, columns: _Columns, wholes: Sequence[int], width: int, texts: Any) -> Any:
+def _scorer(
+    model: RowModel,
+    columns: _Columns,
+    wholes: Sequence[int],
+    written: Sequence[_WrittenTexts],
+    width: int,
+    texts: Any,
+) -> Any:
     """Return a BlockScorer, which adds to the scores of each row the class of a row that was scored."""
     most = max(1, min(_MAX_ROWS, _MAX_NUMBERS // max(1, columns.size)))
     shared = [bytearray(8 * most * count) for count in (columns.size, width + 1)]
@@ -134,6 +185,8 @@ def _scorer(model: RowModel, columns: _Columns, wholes: Sequence[int], width: in
             results = model.score(table.part(slice(start, stop)))
             for place in wholes:
                 results.matrix[:, place] = results.objects[place]
+            for each in written:
+                results.matrix[:, each.start] = each.numbers(results.objects[each.start])
             scores[start:stop, :width] = results.matrix
             scores[start:stop, width] = 0.0
         except Exception:  # noqa: BLE001 - the fallback finds the request that made the model raise, and reports it

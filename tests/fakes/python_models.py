@@ -1,0 +1,71 @@
+"""Models of kind python, written by a test, and their hosts."""
+
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from textwrap import dedent
+
+from fakes.examples import COLD
+from hotswap.generation import Configuration
+from hotswap.host.load import Load
+from hotswap.host.order import Interpreter
+from hotswap.host.parent import ModelHost
+from hotswap.host.sandbox import AUTO, Sandbox
+
+OURS = Interpreter(program=getattr(sys, "_base_executable", sys.executable), reads=(sys.base_prefix,))
+"""The interpreter that the tests run on, without any packages."""
+
+
+def proto(row: str, answer: str, *rpcs: str) -> bytes:
+    """Return a proto of a service whose rpcs take `row` and return `answer`."""
+    calls = "".join(f"rpc {rpc}(Row) returns (Answer);" for rpc in rpcs or ("Predict",))
+    text = (
+        f'syntax = "proto3"; package m; message Row {{ {row} }} message Answer {{ {answer} }} service S {{ {calls} }}'
+    )
+    return text.encode()
+
+
+def written(folder: Path, source: str, files: Mapping[str, bytes] | None = None) -> Path:
+    """Write a model's folder."""
+    folder.mkdir(exist_ok=True)
+    (folder / "model.py").write_text(dedent(source))
+    for name, content in (files or {}).items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def load_of(
+    folder: Path,
+    source: bytes,
+    *,
+    kind: str = "python",
+    configuration: Configuration | None = None,
+    interpreter: Interpreter = OURS,
+    sandbox: Sandbox = AUTO,
+) -> Load:
+    return Load(
+        generation=1,
+        kind=kind,
+        model=folder,
+        proto=source,
+        is_descriptor_set=False,
+        configuration=configuration or Configuration(),
+        samples=(),
+        heap_mb=256,
+        sandbox=sandbox,
+        interpreter=interpreter,
+    )
+
+
+@asynccontextmanager
+async def serving(load: Load, deadline_s: float = 10.0) -> AsyncIterator[ModelHost]:
+    """Yield the started host of a model. Raises SwapError."""
+    host = ModelHost(
+        load=load, deadline_s=deadline_s, on_restart=lambda _: None, on_unknown=lambda _, __: None, child=COLD
+    )
+    try:
+        await host.start()
+        yield host
+    finally:
+        await host.stop()

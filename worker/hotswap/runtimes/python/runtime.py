@@ -1,0 +1,178 @@
+"""Calls functions in Python: model.py of an artefact, in a guest process with an environment of its own.
+
+The columns and answers of a function are those that its type hints declare (a TypedDict each), or else the fields of
+the proto (fields.py). An rpc is answered by the function of its name in snake case, or by the only function there is.
+It is called for real requests and samples alone: it may count, or learn.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from hotswap.codec.fields import Column, descriptor_of
+from hotswap.codec.outputs import Output
+from hotswap.codec.proto import Operation
+from hotswap.codec.sources import find_sources
+from hotswap.codec.values import Table
+from hotswap.errors import SwapCode, SwapError
+from hotswap.generation import Configuration
+from hotswap.runtimes.flat.plan import FlatPlan
+from hotswap.runtimes.flat.scorer import plan_of
+from hotswap.runtimes.options import check_options
+from hotswap.runtimes.python.calls import Guest
+from hotswap.runtimes.python.fields import Hint, Interface, answer_type, columns_of, fields_of, outputs_of, type_of
+from hotswap.runtimes.rows import RowPlan
+
+_TYPES: Final = frozenset({"number", "whole", "flag", "text", "numbers", "wholes", "texts"})
+_MOST: Final = 10_000
+"""Of columns and of operations."""
+_LONGEST: Final = 1_000
+
+
+def load(path: Path, configuration: Configuration, guest: Guest, site: str) -> "PythonModel":
+    """Load a model from its folder, in a guest. Raises SwapError: MODEL_INVALID with what its code raises."""
+    check_options(configuration.runtime, "python", ())
+    return PythonModel(guest, guest.load(str(path), site))
+
+
+def versions(model: "PythonModel") -> str:
+    """Return the versions of Python and NumPy, as the guest says."""
+    return model.versions
+
+
+class PythonModel:
+    """The functions of a model, loaded in a guest."""
+
+    columns = None
+    outputs = None
+
+    def __init__(self, guest: Guest, told: Mapping[str, Any]) -> None:
+        """`told` is the guest's word on itself. Raises SwapError MODEL_INVALID if that is malformed."""
+        self._guest = guest
+        self._operations = _interfaces(told.get("operations"))
+        self.versions: Final = str(told.get("versions", ""))[:100]
+
+    @property
+    def description(self) -> str:
+        """The functions."""
+        return f"functions in Python: {', '.join(self._operations)}"
+
+    def plan(self, operation: Operation, configuration: Configuration) -> RowPlan | FlatPlan:
+        """Return the plan of an operation. Raises SwapError SCHEMA_MISMATCH if no function answers it."""
+        name = self._function_of(operation.name)
+        hinted = self._operations[name]
+        incoming, outgoing = fields_of(descriptor_of(operation.input)), fields_of(descriptor_of(operation.output))
+        problems: list[str] = []
+        if hinted.columns is None:
+            problems += incoming.problems
+        if hinted.answers is None:
+            problems += outgoing.problems
+            # A field of a nested message has an output of its path; one of that name alone may be another's.
+            paths = {path: path for path, _ in outgoing.fields if "." in path}
+            configuration = replace(configuration, outputs=paths | dict(configuration.outputs))
+        function = _Function.of(self._guest, name, operation, configuration, hinted)
+        plan = plan_of(function, operation, configuration, function.limited_to, invents=False)
+        plan.problems = [*problems, *plan.problems]
+        return plan
+
+    def _function_of(self, rpc: str) -> str:
+        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", rpc).lower()
+        for known in (rpc, name):
+            if known in self._operations:
+                return known
+        if len(self._operations) == 1:
+            return next(iter(self._operations))
+        known = ", ".join(self._operations)
+        raise SwapError(
+            SwapCode.SCHEMA_MISMATCH,
+            f"rpc {rpc}: model.py has no function `{name}(model, columns)`, but {known}: name the rpc after one",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Function:
+    """A function as a model that scores rows. `types` are those of its columns, `asked` its outputs that are used."""
+
+    guest: Guest
+    name: str
+    columns: Sequence[Column]
+    types: Sequence[str]
+    outputs: Sequence[Output]
+    asked: Sequence[Output]
+
+    @classmethod
+    def of(
+        cls, guest: Guest, name: str, operation: Operation, configuration: Configuration, hinted: Interface
+    ) -> "_Function":
+        """Return the function for an operation of the proto; its plan finds what does not fit."""
+        incoming, outgoing = descriptor_of(operation.input), descriptor_of(operation.output)
+        columns = columns_of(incoming, configuration.columns, hinted.columns)
+        match = find_sources(incoming, columns, configuration.columns)
+        is_one_row = match.shape == "single"
+        outputs = outputs_of(outgoing, configuration.outputs, hinted.answers, is_one_row=is_one_row)
+        types = [type_of(source) for source in match.sources]
+        return cls(guest=guest, name=name, columns=columns, types=types, outputs=outputs, asked=outputs)
+
+    def limited_to(self, outputs: Sequence[Output]) -> "_Function":
+        """Return the function that is asked for these outputs alone."""
+        return replace(self, asked=outputs)
+
+    def score(self, table: Table) -> Table:
+        """Call the function with rows x columns; return rows x outputs. Raises ModelError."""
+        rows = len(table)
+        columns = [
+            (column.name, kind, self._values(table, place))
+            for place, (column, kind) in enumerate(zip(self.columns, self.types, strict=True))
+        ]
+        answers = [(output.name, answer_type(output)) for output in self.asked]
+        matrix = np.full((rows, max(output.stop for output in self.outputs)), np.nan)
+        objects: dict[int, Sequence[Any]] = {output.start: [] for output in self.outputs if output.is_in_objects}
+        for output, values in zip(self.asked, self.guest.call(self.name, rows, columns, answers), strict=True):
+            if output.is_in_objects:
+                objects[output.start] = values
+            else:
+                matrix[:, output.start] = values
+        return Table(matrix, objects)
+
+    def _values(self, table: Table, place: int) -> Any:
+        """Return the values of a column: objects, numbers, or the names of categories."""
+        if place in table.objects:
+            return table.objects[place]
+        numbers = table.matrix[:, place]
+        if (categories := self.columns[place].categories) is None:
+            return numbers
+        names = np.array([*categories, None], object)
+        return names[np.where(np.isnan(numbers), -1, numbers).astype(np.int64)]
+
+
+def _interfaces(told: object) -> dict[str, Interface]:
+    """Read what a guest says of its functions, which its model may have written. Raises SwapError MODEL_INVALID."""
+    functions: dict[Any, Any] = told if isinstance(told, dict) and 0 < len(told) <= _MOST else {"": ()}
+    try:
+        return {_name(name): Interface(*(_hints(part) for part in parts)) for name, parts in functions.items()}
+    except (TypeError, ValueError) as error:
+        raise SwapError(SwapCode.MODEL_INVALID, f"the model's description of itself is malformed: {error}") from error
+
+
+def _hints(told: object) -> list[Hint] | None:
+    if told is None:
+        return None
+    if not isinstance(told, list) or not 0 < len(told) <= _MOST:
+        raise ValueError("a list of columns is none")
+    hints = [Hint(*each) for each in told]
+    for hint in hints:
+        _name(hint.name)
+        if hint.type not in _TYPES or type(hint.may_miss) is not bool:
+            raise ValueError("a column has no type")
+    return hints
+
+
+def _name(name: object) -> str:
+    if not isinstance(name, str) or not name or len(name) > _LONGEST:
+        raise ValueError("a name is none")
+    name.encode()  # raises UnicodeEncodeError, a ValueError, for what no message could hold
+    return name
