@@ -69,32 +69,37 @@ class Proto:
         return (first[0], first[1].kind) if is_rows else None
 
 
-def rows_of(proto: Proto, ordinary: Mapping[str, Callable[[Random], Any]], random: Random) -> list[dict[str, Any]]:
+def rows_of(
+    proto: Proto, ordinary: Mapping[str, Callable[[Random], Any]], random: Random, odd: Mapping[str, Any] = ODD
+) -> list[dict[str, Any]]:
     """Return requests: ordinary values, odd ones, and none where a field is optional."""
     asked, _ = next(iter(proto.operations.values()))
     rows = proto.rows_field(asked)
     if rows is None:
-        return list(islice(_rows(proto.messages[asked], ordinary, random), ROWS))
-    endless = _rows(proto.messages[rows[1]], ordinary, random)
+        return list(islice(_rows(proto.messages[asked], ordinary, random, odd), ROWS))
+    endless = _rows(proto.messages[rows[1]], ordinary, random, odd)
     return [
         {rows[0]: list(islice(endless, count))} for count in (0, 1, *(random.randrange(6) for _ in range(ROWS - 2)))
     ]
 
 
-def _rows(fields: Mapping[str, Field], ordinary: Mapping[str, Any], random: Random) -> Iterator[dict[str, Any]]:
+def _rows(
+    fields: Mapping[str, Field], ordinary: Mapping[str, Any], random: Random, odd: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    def value_of(name: str) -> Any:
+        return ordinary[name](random) if random.random() > 0.2 else random.choice(odd[fields[name].kind])
+
     while True:
         row = {}
         for name, field in fields.items():
-            if field.label == "repeated":
+            if field.label == "repeated" and isinstance(drawn := ordinary[name](random), list):
+                row[name] = drawn
+            elif field.label == "repeated":
                 usual = [0, 1, 3] if field.kind == "string" else [8, 8, 8, 8, 7, 9, 0, 1]
-                row[name] = [_value(field, ordinary[name], random) for _ in range(random.choice(usual))]
+                row[name] = [value_of(name) for _ in range(random.choice(usual))]
             elif field.label != "optional" or random.random() > 0.15:
-                row[name] = _value(field, ordinary[name], random)
+                row[name] = value_of(name)
         yield row
-
-
-def _value(field: Field, ordinary: Callable[[Random], Any], random: Random) -> Any:
-    return ordinary(random) if random.random() > 0.2 else random.choice(ODD[field.kind])
 
 
 def answers_of(name: str) -> dict[str, list[dict[str, Any]]]:
