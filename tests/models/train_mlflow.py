@@ -1,8 +1,8 @@
 """Makes the folders of MLflow for the tests, tests/models/python/mlflow_…/: train_python.py runs it and says where.
 
-They are as MLflow writes them, except that a time, an id and the paths of the machine are replaced: `model_code_path` of
-a model from code is a path of somebody else's machine anyway. Two files still differ from run to run: model.skops, a zip
-with times in it, and python_model.pkl, in which cloudpickle gives each class an id.
+They are as MLflow writes them, except that a time, an id and the paths of the machine are replaced: `model_code_path`
+of a model from code is a path of somebody else's machine anyway. Two files still differ from run to run: model.skops, a
+zip with times in it, and python_model.pkl, in which cloudpickle gives each class an id.
 """
 
 import json
