@@ -62,7 +62,9 @@ _ACTS = {
         import ctypes, os
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.ptrace(16, os.getppid(), 0, 0):  # PTRACE_ATTACH
-            raise OSError(ctypes.get_errno(), "ptrace")""",
+            raise OSError(ctypes.get_errno(), "ptrace")
+        os.waitpid(os.getppid(), 0x40000000)  # __WALL
+        libc.ptrace(17, os.getppid(), 0, 0)  # PTRACE_DETACH: it goes on""",
     "reads_the_parent_by_syscall": """\
         import ctypes, os
         libc = ctypes.CDLL(None, use_errno=True)
@@ -224,7 +226,7 @@ _ACTS = {
                 time.sleep(0.1)
 
         threading.Thread(target=go_on).start()""",
-    "leaves_a_child_at_exit": "import atexit, time\natexit.register(time.sleep, 3600)",
+    "sleeps_at_exit": "import atexit, time\natexit.register(time.sleep, 3600)",
     "patches_what_it_can": """\
         import builtins, os, struct, sys
         for module in list(sys.modules.values()):
