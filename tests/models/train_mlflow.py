@@ -161,7 +161,7 @@ def people() -> pd.DataFrame:
 
 
 def save_sklearn(path: Path) -> None:
-    """Write a pipeline as MLflow did by itself until 3.17: by cloudpickle."""
+    """Write a pipeline as MLflow did by itself until 3.13: by cloudpickle."""
     rows = people()
     numbers = make_pipeline(SimpleImputer(), StandardScaler())
     texts = make_pipeline(
@@ -178,7 +178,7 @@ def save_sklearn(path: Path) -> None:
 
 
 def save_skops(path: Path) -> None:
-    """Write a forest as MLflow does by itself since 3.18, with another function than predict."""
+    """Write a forest as MLflow does by itself since 3.14, with another function than predict."""
     rows = pd.DataFrame(np.random.default_rng(14).normal(size=(100, 3)), columns=["a", "b", "c"])
     model = RandomForestClassifier(2, max_depth=2, random_state=0, n_jobs=1).fit(rows, np.digitize(rows.a, [-0.5, 0.5]))
     mlflow.sklearn.save_model(
