@@ -18,6 +18,7 @@ from packaging.version import Version
 
 from hotswap.errors import SwapCode, SwapError
 from hotswap.local.system import open_plain
+from hotswap.printable import printable
 
 NAMES: Final = ("requirements.lock", "requirements.txt")
 """The files that a lock is read from; the first one that exists counts."""
@@ -31,6 +32,7 @@ _SHA256: Final = re.compile(r"sha256:([0-9a-fA-F]{64})")
 _TEXT: Final = re.compile(
     r"\"[\w.+* -]*\"|'[\w.+* -]*'"
 )  # of a marker; others could mean something else to an installer
+_UNBALANCED: Final = str.maketrans("", "", "()")  # of a quotation that was cut, for `errors.what_to_do`
 _USER: Final = re.compile(r"//[^/@\s]*@")
 _URL: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:/")
 _PATH: Final = re.compile(r"[./~\\]|[^<>=!~;\[\]\s]*[/\\]")
@@ -172,8 +174,9 @@ def _requirement(name: str, number: int, bare: str) -> Requirement:
 
 
 def _refused(name: str, number: int, requirement: str, why: str, advice: str) -> SwapError:
-    shown = _USER.sub("//", requirement)
-    shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
+    shown = printable(_USER.sub("//", requirement))
+    if len(shown) > _SHOWN:
+        shown = f"{shown[:_SHOWN].translate(_UNBALANCED)}…"
     return _invalid(f"line {number} of {name} ({shown})", f"cannot be used ({why})", advice)
 
 

@@ -16,14 +16,15 @@ _URL: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s`'\"<>)\]]+")
 _PATH: Final = re.compile(r"(?<![\w.:/-])/[^\s`'\":;,()]*")
 _PACKAGE: Final = re.compile(r"\.(whl|whl\.metadata|tar\.gz|zip|tar\.bz2)$")
 _LEAST_SECRET: Final = 3  # characters: a shorter one would be found in any word
+_UNBALANCED: Final = str.maketrans("", "", "()")  # before `errors.what_to_do` looks for the advice
 THE_INDEX: Final = "the index"
 
 _PACK: Final = "pack its wheel with the model (`hotswap pack --vendor`)"
 _ADVICE: Final = {
     r"Hash mismatch": "lock the model's requirements again, or restore the file that was locked",
     r"no usable wheels|building from source": f"lock a version that has wheels, or build one and {_PACK}",
-    r"no wheels with a matching|compatible tag": "lock a version that has a wheel for this Python here, or name another "
-    "Python in .python-version",
+    r"no wheels with a matching|compatible tag": "lock a version with a wheel for this Python and platform, or name "
+    "another Python in .python-version",
     r"\b40[137]\b|[Aa]uthenticat": "correct the user info of HOTSWAP_PYTHON_INDEX",
     r"provided package locations": "the model brings its own wheels, without this one: pack it again",
     r"not found in|no version of": "correct its name and version, or name an index that has it in HOTSWAP_PYTHON_INDEX",
@@ -49,7 +50,9 @@ def clean(printed: str, *, index: str) -> str:
     for secret, shown in _secrets(index).items():
         text = text.replace(secret, shown)
     text = printable(text)
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    if text.count("(") != text.count(")"):
+        text = text.translate(_UNBALANCED)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1].translate(_UNBALANCED)}…"
 
 
 def _secrets(index: str) -> dict[str, str]:
