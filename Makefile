@@ -236,7 +236,7 @@ clean: ## remove what the targets made here
 	@rm -rf .venv .venv-spark .venv-bentoml .venv-conformance .venv-kubernetes .venv-mlserver .venv-release .venv-train .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage build dist
 
 # What a checkout has for its tests and tools.
-dev := --extra gateway --extra http --extra signatures --group dev
+dev := --extra gateway --extra http --extra python --extra signatures --group dev
 # The extras of the image's targets, besides Spark's own.
 worker_image := --extra signatures --extra s3
 gateway_image := $(worker_image) --extra gateway

@@ -63,6 +63,11 @@ class SwapCode(StrEnum):
     KIND_MISSING = "KIND_MISSING"
     """Fails the staging, or refuses the command before it is written if a live worker says so: its installation cannot
     load this kind of model. Install the extra that the message names, or upgrade it; or stop that worker."""
+    ENVIRONMENT_INVALID = "ENVIRONMENT_INVALID"
+    """Fails the staging: the environment of a Python model cannot be made. Its lock is not one with hashes, a package
+    cannot be installed on this machine from the worker's index (HOTSWAP_PYTHON_INDEX) or from the model's own wheels,
+    no Python of HOTSWAP_PYTHONS has the version that the model names, or the environment is too large. The message says
+    which."""
     MODEL_INVALID = "MODEL_INVALID"
     """Fails the staging: the artifact is not a model of the given kind, is damaged, or cannot be instantiated."""
     MODEL_UNSUPPORTED = "MODEL_UNSUPPORTED"

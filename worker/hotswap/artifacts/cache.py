@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from hotswap.local import system
@@ -27,9 +27,11 @@ class Cache:
     Every path that `get` or `put` returns stays until `release`. Safe for threads and for several processes.
     """
 
-    def __init__(self, root: Path, *, max_bytes: int) -> None:
+    def __init__(self, root: Path, *, max_bytes: int, needed: Callable[[], Collection[str]] = tuple) -> None:
+        """`needed` returns the names of entries that are not pruned, although nobody may hold them."""
         self._root = root
         self._max_bytes = max_bytes
+        self._needed = needed
         self._mutex = threading.Lock()
         self._held: dict[Path, list[int]] = {}  # content -> descriptors that lock its entry, one per user
 
@@ -114,8 +116,9 @@ class Cache:
         entries = sorted((entry for entry in self._root.iterdir() if not entry.name.startswith(".")), key=_used_at)
         sizes = {entry: _size(entry) for entry in entries}
         excess = sum(sizes.values()) - self._max_bytes
+        needed = self._needed() if excess > 0 else ()
         for entry in entries:
-            if excess > 0 and _remove_unused(entry):
+            if excess > 0 and entry.name not in needed and _remove_unused(entry):
                 excess -= sizes[entry]
                 log.info("cache.pruned", extra={"entry": entry.name, "bytes": sizes[entry]})
 

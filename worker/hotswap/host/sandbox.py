@@ -70,6 +70,7 @@ _KERNEL: Final = (
     *("io_uring_enter", "io_uring_register", "add_key", "request_key", "keyctl", "open_by_handle_at"),
 )
 _CLONE_THREAD: Final = 0x10000
+_CLONE_NAMESPACES: Final = 0x7E020000
 _ACCESS: Final = 0x203  # of an open's flags: what for, and O_TRUNC
 _READS_AND_TRUNCATES: Final = 0x200
 _OWNER, _OWNER_EX = 8, 15  # of fcntl: who gets SIGIO
@@ -265,4 +266,14 @@ def _rules(*, has_sockets: bool, may_exec: bool = False) -> Sequence[Rule]:
             ("ioctl",),
             [Test(1, (_ANY_FILE, _ANY_SOCKET), mask=_GROUP), Test(1, _OF_TERMINALS, is_one=False)],
         ),
+    )
+
+
+def rules_of_installers(*, has_network: bool) -> Sequence[Rule]:
+    """Return the system calls that are refused to a program that installs packages, which may start processes."""
+    return (
+        Rule((*_OTHERS, *_OUTLIVE, *_OF_THE_MACHINE, *_WATCH, *_KERNEL)),
+        Rule(("clone",), [Test(0, (0,), mask=_CLONE_NAMESPACES)]),
+        Rule(("clone3", "openat2"), error=errno.ENOSYS),  # as in `_rules`
+        *(_INTERNET if has_network else (Rule(("socket",)),)),
     )

@@ -22,6 +22,7 @@ from pydantic_settings import (
 from hotswap.errors import SwapCode, SwapError, UsageError
 from hotswap.settings.group import GroupSettings
 from hotswap.settings.kafka import KafkaSettings
+from hotswap.settings.python import PythonSettings
 from hotswap.settings.trust import TrustSettings
 
 PREFIX = "HOTSWAP_"
@@ -44,7 +45,7 @@ class Topics(NamedTuple):
     status: str
 
 
-class Settings(KafkaSettings, GroupSettings, TrustSettings):
+class Settings(KafkaSettings, GroupSettings, TrustSettings, PythonSettings):
     """Settings with safe defaults; each field is set by the variable HOTSWAP_ plus its name in capitals.
 
     What an argument does not set comes from the first of these that does: the environment; the file of that name in the
@@ -285,6 +286,11 @@ class Settings(KafkaSettings, GroupSettings, TrustSettings):
     def artifacts(self) -> Path:
         """The folder of fetched artifacts."""
         return self.cache / "artifacts"
+
+    @property
+    def environments(self) -> Path:
+        """The folder of the environments of Python models."""
+        return self.cache / "environments"
 
     @property
     def group_id(self) -> str:
