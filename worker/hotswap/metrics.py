@@ -231,7 +231,7 @@ SWAPS = Counter(
 )
 SWAP_PHASE_SECONDS = Histogram(
     "hotswap_swap_phase_seconds",
-    "Time spent in each phase of staging a generation: `fetch`, `start`, `load`, `warm`.",
+    "Time spent in each phase of staging a generation: `fetch`, `environment`, `start`, `load`, `warm`.",
     ["deployment", "phase"],
     buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0),
     registry=REGISTRY,

@@ -4,8 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, replace
 from time import monotonic
 
 from hotswap import metrics
@@ -16,6 +15,7 @@ from hotswap.artifacts.store import Store
 from hotswap.batch import Position
 from hotswap.errors import Doubt, SwapCode, SwapError
 from hotswap.failpoints import failpoint
+from hotswap.gathering import Gathering, Parts, Underway
 from hotswap.generation import Generation
 from hotswap.host.facts import Description
 from hotswap.host.group import HostGroup
@@ -26,7 +26,7 @@ from hotswap.local.cores import cores_at_hand
 from hotswap.pipeline.admission import Rules
 from hotswap.pipeline.ports import Serve, Serving, Wait
 from hotswap.pipeline.states import PartitionState
-from hotswap.runtimes.kinds import not_allowed, runtime_of
+from hotswap.runtimes.kinds import runtime_of
 from hotswap.settings import Settings
 from hotswap.swap import Swap, Timeline
 
@@ -55,18 +55,8 @@ class Surroundings:
 class _Loaded:
     serving: Serving
     host: HostGroup
-    load: Load
+    parts: Parts
     description: Description
-
-
-@dataclass(slots=True)
-class _Underway:
-    """A staging in progress."""
-
-    deadline_s: float
-    doing: Callable[[], str]
-    """Returns what it does now, to complete "it was …"."""
-    phases: dict[str, float] = field(default_factory=dict)
 
 
 def most_hosts(settings: Settings) -> int:
@@ -82,10 +72,10 @@ class Staging:
     ) -> None:
         self._settings = settings
         self._timeline = timeline
-        self._store = store
         self._child = child
         self._around = around
         self._agenda = Agenda(timeline, partitions=around.partitions)
+        self._gathering = Gathering(settings, store, around.max_answer_bytes)
         self._standbys = Standbys(heap_mb=settings.host_heap_mb, child=child, sandbox=sandbox_of(settings))
         self._spare_kinds = set(filter(None, map(str.strip, settings.spare_kinds.split(","))))
         self._loaded: dict[int, _Loaded] = {}
@@ -171,6 +161,7 @@ class Staging:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         await self._standbys.stop()
+        await self._gathering.stop()
         await asyncio.gather(*(loaded.host.stop() for loaded in self._loaded.values()), return_exceptions=True)
         await asyncio.gather(*self._retiring, return_exceptions=True)
 
@@ -213,7 +204,7 @@ class Staging:
         log.info("swap.staging", extra={"generation": swap.number, "model": swap.generation.model.name})
         deadline_s = self._settings.staging_ms(swap.deadline_ms) / 1000
         model = without_secrets(swap.generation.model.uri)
-        underway = _Underway(deadline_s, lambda: f"fetching the model from {model}")
+        underway = Underway(deadline_s, lambda: f"fetching the model from {model}")
         actions: Sequence[Action] = ()
         try:
             async with asyncio.timeout(deadline_s):
@@ -246,39 +237,20 @@ class Staging:
         """Keep a warm standby for the next swap; its Java and libraries are up before the swap arrives."""
         kind = generation.model.kind
         if kind in self._spare_kinds:
-            self._standbys.keep(kind, self._loaded[generation.number].load if runtime_of(kind).is_stateless else None)
-
-    async def _load(self, generation: Generation, underway: _Underway) -> _Loaded:
-        settings, configuration, phases = self._settings, generation.configuration, underway.phases
-        started = monotonic()
-        if (kind := generation.model.kind) not in settings.kinds_allowed:
-            runtime_of(kind)  # raises for one that no version here knows
-            raise SwapError(SwapCode.KIND_MISSING, not_allowed(kind))
-        folder = await self._store.fetch(generation.model)
-        try:
-            underway.doing = lambda: "fetching the proto"
-            proto = await self._store.fetch_proto(generation.proto)
-            phases["fetch"] = monotonic() - started
-            failpoint("stage.fetched")
-            load = Load(
-                generation=generation.number,
-                kind=generation.model.kind,
-                model=folder,
-                proto=proto,
-                is_descriptor_set=generation.proto.is_descriptor_set,
-                configuration=configuration,
-                samples=generation.samples,
-                heap_mb=settings.host_heap_mb,
-                sandbox=sandbox_of(settings),
-                max_answer_bytes=await self._around.max_answer_bytes(),
-                verify=partial(self._store.verify, generation.model),
+            self._standbys.keep(
+                kind, self._loaded[generation.number].parts.load if runtime_of(kind).is_stateless else None
             )
+
+    async def _load(self, generation: Generation, underway: Underway) -> _Loaded:
+        settings, configuration, phases = self._settings, generation.configuration, underway.phases
+        parts = await self._gathering.gather(generation, underway, self._kept)
+        try:
             start_s = max(underway.deadline_s, START_SECONDS)
-            host = HostGroup([self._new_host(load, start_s) for _ in range(self._count_hosts(load.kind))])
+            host = HostGroup([self._new_host(parts.load, start_s) for _ in range(self._count_hosts(parts.load.kind))])
             underway.doing = lambda: host.doing
             description = await host.start(is_low_priority=bool(self._loaded))
         except BaseException:
-            self._store.release(folder)
+            parts.held.close()
             raise
         phases |= description.phase_seconds
         for phase, seconds in phases.items():
@@ -290,7 +262,11 @@ class Staging:
         )
         limit = min(configuration.max_batch_records or settings.max_batch_records, settings.max_batch_records)
         serving = Serving(generation=generation, host=host, rules=rules, max_batch_records=limit)
-        return _Loaded(serving, host, load, description)
+        return _Loaded(serving, host, parts, description)
+
+    @property
+    def _kept(self) -> list[str]:
+        return [loaded.parts.environment for loaded in self._loaded.values() if loaded.parts.environment]
 
     def _new_host(self, load: Load, start_s: float) -> ModelHost:
         deployment = self._settings.deployment
@@ -325,4 +301,4 @@ class Staging:
 
     async def _end(self, loaded: _Loaded) -> None:
         await loaded.host.stop()
-        self._store.release(loaded.load.model)
+        loaded.parts.held.close()

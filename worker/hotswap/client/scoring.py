@@ -7,6 +7,7 @@ from pathlib import Path
 from hotswap.artifacts.detect import find_kind
 from hotswap.artifacts.store import Store
 from hotswap.client.change import artifact_of, read_proto
+from hotswap.environments.guests import interpreter_for
 from hotswap.generation import Configuration, Model, Proto
 from hotswap.host.facts import Description
 from hotswap.host.load import Load, sandbox_of
@@ -34,7 +35,7 @@ async def own_host(
     contract = read_proto(proto) if isinstance(proto, Path) else proto
     model_kind = model.kind if isinstance(model, Model) else kind or find_kind(model)
     loading = _stored(settings, model) if isinstance(model, Model) else artifact_of(settings, model, model_kind)
-    async with loading as artifact:
+    async with loading as artifact, interpreter_for(settings, model_kind, artifact) as interpreter:
         host = ModelHost(
             load=Load(
                 generation=0,
@@ -46,6 +47,7 @@ async def own_host(
                 samples=(),
                 heap_mb=settings.host_heap_mb,
                 sandbox=sandbox_of(settings),
+                interpreter=interpreter,
             ),
             deadline_s=(configuration.deadline_ms or settings.deadline_ms) / 1000,
             on_restart=on_restart,

@@ -8,6 +8,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -18,12 +19,14 @@ from hotswap.client import protos
 from hotswap.client.change import artifact_of, read_proto
 from hotswap.codec.proto import Schema
 from hotswap.codec.text.hints import explain_header
+from hotswap.environments.guests import interpreter_for
 from hotswap.errors import SwapCode, SwapError, UsageError
 from hotswap.generation import Configuration, Proto, frozen
 from hotswap.host.describe import ask
 from hotswap.host.facts import Description
 from hotswap.host.interface import Interface
 from hotswap.host.load import Load, sandbox_of
+from hotswap.host.order import Interpreter
 from hotswap.host.parent import ModelHost
 from hotswap.packages.draft import Draft, draft_proto, fields_of
 from hotswap.packages.fitting import renamed, unfilled
@@ -97,10 +100,14 @@ async def onboard(settings: Settings, wish: Wish) -> Onboarded:
 
     """
     kind, name, sample = wish.kind or find_kind(wish.model), _name(wish), _sample(wish)
-    async with artifact_of(settings, wish.model, kind) as artifact:
-        load = partial(_load, settings, kind, artifact)
+    async with AsyncExitStack() as held:
+        artifact = await held.enter_async_context(artifact_of(settings, wish.model, kind))
         # A kind without a runtime here is packed for workers that have one; it cannot be described or checked here.
         is_served = kind in kinds()
+        interpreter = None
+        if is_served:
+            interpreter = await held.enter_async_context(interpreter_for(settings, kind, artifact))
+        load = partial(_load, settings, kind, artifact, interpreter)
         wish, interface = await _ask(wish, kind, sample, load) if is_served and not wish.proto else (wish, None)
         if sample and interface and interface.columns is not None:
             sample = sample.called_by([column.name for column in interface.columns])
@@ -299,6 +306,7 @@ def _load(
     settings: Settings,
     kind: str,
     artifact: Path,
+    interpreter: Interpreter | None,
     configuration: Configuration,
     proto: Proto = _NO_PROTO,
     samples: tuple[bytes, ...] = (),
@@ -313,6 +321,7 @@ def _load(
         samples=samples,
         heap_mb=settings.host_heap_mb,
         sandbox=sandbox_of(settings),
+        interpreter=interpreter,
     )
 
 

@@ -28,3 +28,9 @@ class PythonSettings(BaseSettings):
         description="Largest environment of a Python model: its packages, with what is needed to install them. The "
         "environments of a machine together may take `cache_max_bytes`, in addition to the artifacts.",
     )
+    python_memory_mb: int = Field(
+        4_096,
+        ge=64,
+        description="Memory that the process of a Python model may allocate, MiB. Beyond it, Python raises "
+        "MemoryError, and libraries may end the process.",
+    )
