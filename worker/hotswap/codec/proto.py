@@ -35,11 +35,12 @@ _SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An rpc of the proto, with its input and output types."""
+    """An rpc of the proto, with its input and output types. `is_only`: the proto has no other."""
 
     name: str
     input: type[Message]
     output: type[Message]
+    is_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def _operations(methods: list[tuple[str, MethodDescriptor]]) -> dict[str, Operat
     for service, method in methods:
         name = method.name if names[method.name] == 1 else f"{service}.{method.name}"
         request, response = (class_of(one, classes) for one in (method.input_type, method.output_type))
-        operations[name] = Operation(name, request, response)
+        operations[name] = Operation(name, request, response, is_only=len(methods) == 1)
     return operations
 
 

@@ -1,8 +1,8 @@
 """Calls functions in Python: model.py of an artefact, in a guest process with an environment of its own.
 
 The columns and answers of a function are those that its type hints declare (a TypedDict each), or else the fields of
-the proto (fields.py). An rpc is answered by the function of its name in snake case, or by the only function there is.
-It is called for real requests and samples alone: it may count, or learn.
+the proto (fields.py). An rpc is answered by the function of its name in snake case, the proto's only one by `predict`
+as well. Functions are called for real requests and samples alone: they may count, or learn.
 """
 
 import re
@@ -63,7 +63,7 @@ class PythonModel:
 
     def plan(self, operation: Operation, configuration: Configuration) -> RowPlan | FlatPlan:
         """Return the plan of an operation. Raises SwapError SCHEMA_MISMATCH if no function answers it."""
-        name = self._function_of(operation.name)
+        name = self._function_of(operation)
         hinted = self._operations[name]
         incoming, outgoing = fields_of(descriptor_of(operation.input)), fields_of(descriptor_of(operation.output))
         problems: list[str] = []
@@ -79,13 +79,13 @@ class PythonModel:
         plan.problems = [*problems, *plan.problems]
         return plan
 
-    def _function_of(self, rpc: str) -> str:
-        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", rpc).lower()
-        for known in (rpc, name):
+    def _function_of(self, operation: Operation) -> str:
+        rpc = operation.name
+        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", rpc).lower().replace(".", "_")
+        fallback = ["predict"] if operation.is_only else []
+        for known in (rpc, name, *fallback):
             if known in self._operations:
                 return known
-        if len(self._operations) == 1:
-            return next(iter(self._operations))
         known = ", ".join(self._operations)
         raise SwapError(
             SwapCode.SCHEMA_MISMATCH,
