@@ -67,6 +67,7 @@ def provide(request: Request) -> None:
     """
     root, name = Path(request.root), request.recipe.name
     cache = Cache(root, max_bytes=request.cache_max_bytes, needed=Needed.beside(root).names)
+    cache.sweep()
     if _have(cache, name):
         return
     with _turn(root, name):
