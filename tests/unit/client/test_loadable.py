@@ -116,7 +116,7 @@ def test_a_worker_reports_what_it_cannot_load_in_the_words_of_its_verdict(monkey
     absent = {"onnxruntime", "onnx", "pyspark"}
     monkeypatch.setattr(kinds.importlib.util, "find_spec", lambda name: None if name in absent else name)
     spark = "pyspark is not installed here: install hotswap[spark] on every worker"
-    reported = {kind: why for kind, why in lacks().items() if why}
+    reported = {kind: why for kind, why in lacks(kinds.kinds()).items() if why}
     both = "onnxruntime, onnx are not installed here: install hotswap[onnx] on every worker"
     assert {kind: reported[kind] for kind in ("onnx", "spark", "spark-jar")} == {
         "onnx": both,
@@ -139,3 +139,9 @@ def test_a_package_that_is_there_and_cannot_be_imported_is_a_missing_kind_too(mo
     ) as refused:
         Runtime(module="broken", jars=list, extra="x").load(tmp_path, Configuration())
     assert refused.value.code == "KIND_MISSING"
+
+
+def test_a_worker_reports_kinds_that_its_settings_do_not_name_with_advice():
+    reported = lacks({"h2o", "python"})
+    assert (reported["h2o"], reported["python"]) == ("", "")
+    assert reported["python-pickle"].startswith("HOTSWAP_KINDS does not name python-pickle here: add it")
