@@ -186,7 +186,7 @@ FORMATS: Mapping[str, tuple[int, str, Callable[[], Any]]] = {
     "private-key": (1, "pem", private_key),
     "store": (1, "json", store),
     "cache": (1, "json", cache),
-    "settings": (4, "txt", settings),
+    "settings": (5, "txt", settings),
 }
 """Each format: the number of its newest form, how its files' names end, and what writes it today."""
 

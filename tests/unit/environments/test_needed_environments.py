@@ -6,7 +6,7 @@ import time
 import pytest
 
 from hotswap.artifacts.cache import Cache
-from hotswap.environments.needed import Needed
+from hotswap.environments.needed import NeededEnvironments
 
 
 def filled(cache, *names):
@@ -20,7 +20,7 @@ def entries(root):
 
 def test_what_is_needed_is_not_pruned_and_what_is_no_longer_needed_is(tmp_path):
     root = tmp_path / "environments"
-    needed = Needed.beside(root)
+    needed = NeededEnvironments.beside(root)
     cache = Cache(root, max_bytes=250, needed=needed.names)
     needed.keep("group", ["a"])
     filled(cache, "a", "b", "c", "d")
@@ -31,7 +31,7 @@ def test_what_is_needed_is_not_pruned_and_what_is_no_longer_needed_is(tmp_path):
 
 
 def test_each_owner_keeps_its_own(tmp_path):
-    needed = Needed(tmp_path / "needed")
+    needed = NeededEnvironments(tmp_path / "needed")
     owners = ["a", "a/b", "../c", ".", "..", "", "A b", "ü" * 200, "x" * 300, "x" * 301, ".hidden"]
     for place, owner in enumerate(owners):
         needed.keep(owner, [f"{place}", "shared"])
@@ -42,7 +42,7 @@ def test_each_owner_keeps_its_own(tmp_path):
 
 
 def test_an_owner_that_has_not_been_back_for_30_days_keeps_nothing(tmp_path):
-    needed = Needed(tmp_path)
+    needed = NeededEnvironments(tmp_path)
     needed.keep("gone", ["a"])
     needed.keep("here", ["b"])
     for name, days in (("gone", 31), ("here", 29)):
@@ -53,11 +53,11 @@ def test_an_owner_that_has_not_been_back_for_30_days_keeps_nothing(tmp_path):
 
 def test_what_a_killed_worker_has_half_written_counts_for_nothing(tmp_path):
     (tmp_path / ".writing-x").write_text("a\n")
-    assert Needed(tmp_path).names() == frozenset()
+    assert NeededEnvironments(tmp_path).names() == frozenset()
 
 
 def test_a_list_that_cannot_be_written_leaves_the_last_one(tmp_path, monkeypatch):
-    needed = Needed(tmp_path)
+    needed = NeededEnvironments(tmp_path)
     needed.keep("group", ["a"])
 
     def fail(_):
@@ -71,4 +71,4 @@ def test_a_list_that_cannot_be_written_leaves_the_last_one(tmp_path, monkeypatch
 
 
 def test_nothing_is_needed_where_nobody_has_written(tmp_path):
-    assert Needed(tmp_path / "none").names() == frozenset()
+    assert NeededEnvironments(tmp_path / "none").names() == frozenset()

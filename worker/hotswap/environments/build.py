@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from hotswap.environments.recipe import Request
+from hotswap.environments.recipe import EnvironmentRequest
 from hotswap.errors import SwapCode, SwapError
 from hotswap.local.children import has_ended
 
@@ -31,7 +31,7 @@ class Builds:
         self._ending: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
-    async def build(self, request: Request) -> AsyncIterator[None]:
+    async def build(self, request: EnvironmentRequest) -> AsyncIterator[None]:
         """Have an environment in the cache, verified, and held there until the block ends.
 
         Cancelled, it kills the process with all that this started, at once. Raises SwapError: what `install` raises
@@ -106,7 +106,7 @@ def unkept(root: Path, why: str) -> str:
     )
 
 
-async def _ask(connection: socket.socket, request: Request) -> dict[str, str]:
+async def _ask(connection: socket.socket, request: EnvironmentRequest) -> dict[str, str]:
     """Send the request and return the reply. Raises OSError if the process is gone."""
     loop, line = asyncio.get_running_loop(), b""
     await loop.sock_sendall(connection, json.dumps(asdict(request)).encode() + b"\n")

@@ -22,8 +22,8 @@ from hotswap import logs
 from hotswap.artifacts.cache import Cache
 from hotswap.environments.install import install
 from hotswap.environments.manifest import find_fault
-from hotswap.environments.needed import Needed
-from hotswap.environments.recipe import Recipe, Request
+from hotswap.environments.needed import NeededEnvironments
+from hotswap.environments.recipe import EnvironmentRequest, Recipe
 from hotswap.errors import SwapError
 from hotswap.local import system
 from hotswap.local.lifeline import die_with
@@ -45,12 +45,12 @@ def main() -> None:
         lines = connection.makefile("rb")
         asked = json.loads(lines.readline())
         connection.sendall(
-            json.dumps(_answer(Request(**asked | {"recipe": Recipe(**asked["recipe"])}))).encode() + b"\n"
+            json.dumps(_answer(EnvironmentRequest(**asked | {"recipe": Recipe(**asked["recipe"])}))).encode() + b"\n"
         )
         lines.readline()
 
 
-def _answer(request: Request) -> dict[str, str]:
+def _answer(request: EnvironmentRequest) -> dict[str, str]:
     try:
         provide(request)
     except SwapError as error:
@@ -60,13 +60,13 @@ def _answer(request: Request) -> dict[str, str]:
     return {}
 
 
-def provide(request: Request) -> None:
+def provide(request: EnvironmentRequest) -> None:
     """Have the environment in the cache, verified, and hold it there until this process ends; blocks.
 
     Raises SwapError as `install` does, and OSError.
     """
     root, name = Path(request.root), request.recipe.name
-    cache = Cache(root, max_bytes=request.cache_max_bytes, needed=Needed.beside(root).names)
+    cache = Cache(root, max_bytes=request.cache_max_bytes, needed=NeededEnvironments.beside(root).names)
     cache.sweep()
     if _have(cache, name):
         return

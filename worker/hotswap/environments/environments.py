@@ -10,8 +10,8 @@ from hotswap.artifacts.cache import Cache
 from hotswap.environments.build import Builds, unkept
 from hotswap.environments.interpreters import Interpreters, wanted_version
 from hotswap.environments.lock import read_lock
-from hotswap.environments.needed import Needed
-from hotswap.environments.recipe import Recipe, Request, recipe_of
+from hotswap.environments.needed import NeededEnvironments
+from hotswap.environments.recipe import EnvironmentRequest, Recipe, recipe_of
 from hotswap.errors import SwapCode, SwapError
 from hotswap.settings import Settings
 
@@ -38,7 +38,7 @@ class Environments:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._root = settings.environments
-        self._needed = Needed.beside(self._root)
+        self._needed = NeededEnvironments.beside(self._root)
         self._cache = Cache(self._root, max_bytes=settings.cache_max_bytes, needed=self._needed.names)
         self._interpreters = Interpreters(settings.pythons)
         log = {"level": settings.log_level, "style": settings.log_format}
@@ -96,7 +96,7 @@ class Environments:
 
     async def _have(self, recipe: Recipe) -> Path:
         """Return the folder of packages, verified, and held. Raises SwapError."""
-        request = Request(
+        request = EnvironmentRequest(
             recipe=recipe,
             root=str(self._root),
             cache_max_bytes=self._settings.cache_max_bytes,

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from hotswap.environments import manifest
-from hotswap.environments.recipe import Recipe, Request
-from hotswap.environments.shut_in import CERTIFICATES, Cell
+from hotswap.environments.recipe import EnvironmentRequest, Recipe
+from hotswap.environments.shut_in import CERTIFICATES, InstallerSandbox
 from hotswap.environments.words import failed
 from hotswap.errors import SwapCode, SwapError
 
@@ -40,7 +40,7 @@ def find_uv() -> str:
         raise SwapError(SwapCode.KIND_MISSING, f"{why} on every worker") from error
 
 
-def install(folder: Path, request: Request) -> None:
+def install(folder: Path, request: EnvironmentRequest) -> None:
     """Make the environment in `content` of an entry's folder, and its manifest beside it; blocks.
 
     Raises SwapError: ENVIRONMENT_INVALID (a package cannot be installed, or all are too large), KIND_MISSING (no uv),
@@ -58,7 +58,7 @@ def install(folder: Path, request: Request) -> None:
 
 
 class _Installation:
-    def __init__(self, folder: Path, request: Request) -> None:
+    def __init__(self, folder: Path, request: EnvironmentRequest) -> None:
         self._folder = folder
         self._request = request
         self._recipe = request.recipe
@@ -69,7 +69,7 @@ class _Installation:
                 "HOTSWAP_PYTHON_INDEX is no URL of an index: it must begin with https:// or http://",
             )
         reads = [self._uv, *self._recipe.reads, *filter(None, [self._recipe.wheels])]
-        self._cell = Cell(
+        self._sandbox = InstallerSandbox(
             folder=folder,
             max_bytes=request.max_bytes,
             reads=reads,
@@ -90,7 +90,7 @@ class _Installation:
         self._run([self._recipe.python, *_COMPILE])
 
     def _run(self, command: Sequence[str]) -> tuple[int, str]:
-        code, printed = self._cell.run(command, _environment(self._folder / "work", self._request), self._watch)
+        code, printed = self._sandbox.run(command, _environment(self._folder / "work", self._request), self._watch)
         self._watch()
         if code == -signal.SIGXFSZ:
             raise self._too_large(f"{self._request.max_bytes:,} bytes", "raise HOTSWAP_ENVIRONMENT_MAX_BYTES")
@@ -137,7 +137,7 @@ def _command(uv: str, recipe: Recipe) -> list[str]:
     ]
 
 
-def _environment(work: Path, request: Request) -> dict[str, str]:
+def _environment(work: Path, request: EnvironmentRequest) -> dict[str, str]:
     """Return the environment of uv, and of Python; the index is in it, since everybody may read a command line."""
     kept = [name for upper in _PROXIES for name in (upper, upper.lower())] + list(CERTIFICATES)
     environment = {name: os.environ[name] for name in kept if name in os.environ}

@@ -18,7 +18,7 @@ _LONGEST_NAME: Final = 200  # bytes
 _MAX_BYTES: Final = 1 << 20
 
 
-class Needed:
+class NeededEnvironments:
     """What is needed, by owner; safe for threads and for several processes."""
 
     def __init__(self, folder: Path) -> None:
@@ -26,7 +26,7 @@ class Needed:
         self._folder = folder
 
     @classmethod
-    def beside(cls, root: Path) -> "Needed":
+    def beside(cls, root: Path) -> "NeededEnvironments":
         """Return the one of the cache in the folder `root`."""
         return cls(root.with_name(f"{root.name}-needed"))
 

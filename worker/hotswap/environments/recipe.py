@@ -36,7 +36,7 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class EnvironmentRequest:
     """A recipe, and what the process that makes an environment needs of the worker's settings."""
 
     recipe: Recipe

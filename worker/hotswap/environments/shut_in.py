@@ -31,7 +31,7 @@ _PRINTED: Final = 64 << 10  # characters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
+class InstallerSandbox:
     """How a program is shut in; `reads` are absolute paths."""
 
     folder: Path

@@ -10,7 +10,7 @@ import pytest
 from fakes.builders import children, until
 from fakes.processes import gone
 from hotswap.environments.install import MAX_FILES, _Installation, measure
-from hotswap.environments.recipe import Recipe, Request
+from hotswap.environments.recipe import EnvironmentRequest, Recipe
 from hotswap.errors import SwapError
 from hotswap.host import landlock
 
@@ -19,12 +19,14 @@ RUN = """
 import json, sys
 from pathlib import Path
 from hotswap.environments.interpreters import Interpreters
-from hotswap.environments.shut_in import Cell
+from hotswap.environments.shut_in import InstallerSandbox
 asked = json.load(sys.stdin)
 python = Interpreters().find("")
 reads = [*python.reads, *asked["reads"]]
-cell = Cell(folder=Path(asked["folder"]), max_bytes=1 << 20, reads=reads, has_network=asked["has_network"], mode="auto")
-print(json.dumps(cell.run([str(python.path), "-I", "-S", "-c", asked["code"]], {}, lambda: None)))
+sandbox = InstallerSandbox(
+    folder=Path(asked["folder"]), max_bytes=1 << 20, reads=reads, has_network=asked["has_network"], mode="auto"
+)
+print(json.dumps(sandbox.run([str(python.path), "-I", "-S", "-c", asked["code"]], {}, lambda: None)))
 """
 
 
@@ -114,7 +116,7 @@ def test_a_file_with_two_names_counts_once(tmp_path):
 
 def test_too_many_files_are_refused(tmp_path, monkeypatch):
     recipe = Recipe(name="", requirements="", file="requirements.lock", python="", version="", reads=(), wheels="")
-    request = Request(recipe=recipe, root="", cache_max_bytes=1, max_bytes=1 << 20, index="", sandbox="auto")
+    request = EnvironmentRequest(recipe=recipe, root="", cache_max_bytes=1, max_bytes=1 << 20, index="", sandbox="auto")
     monkeypatch.setattr("hotswap.environments.install.measure", lambda _: (0, MAX_FILES + 1))
     with pytest.raises(SwapError, match="more than the 200,000 files that an environment may: lock fewer or smaller"):
         _Installation(tmp_path, request)._watch()
