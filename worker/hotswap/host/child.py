@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import jpype
 
@@ -109,7 +109,7 @@ def _start(connection: socket.socket) -> Dispatcher | None:
         enclosure, guest = _start_jvm(order.ground, order.model, order.interpreter)
         _shut_in(enclosure, order.ground.kind, connection)
     if verb == "describe":
-        connection.sendall(_ready(facts_of(_load_model(order, guest))))
+        connection.sendall(_ready(_describe(order, guest)))
         return None
     load = partial(_load, order, guest, lambda step: connection.sendall(frames.pack_step(step)))
     if is_prepared or not order.is_low_priority:
@@ -205,6 +205,13 @@ def _versions(order: Order, model: LoadedModel) -> str:
     if jpype.isJVMStarted():
         versions.append(f"Java {jpype.JClass('java.lang.System').getProperty('java.version')}")
     return ", ".join(filter(None, versions))
+
+
+def _describe(order: Order, guest: Guest | None) -> dict[str, object]:
+    model: Any = _load_model(order, guest)
+    if order.samples and guest:
+        model.try_on(order.samples)
+    return facts_of(model)
 
 
 def _load_model(order: Order, guest: Guest | None) -> LoadedModel:

@@ -3,9 +3,9 @@
 import asyncio
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import Annotated, Final
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Strict
 
 from hotswap.codec.fields import Column, ColumnType
 from hotswap.codec.outputs import Output
@@ -47,6 +47,10 @@ class _Output(BaseModel):
     is_inner: bool
 
 
+# JSON has lists, which strict mode takes for no tuples.
+_Fields = facts.Many[Annotated[tuple[facts.Clean, facts.Clean, bool], Strict(False)]]
+
+
 class _Described(BaseModel):
     model_config = facts.STRICT
 
@@ -54,11 +58,14 @@ class _Described(BaseModel):
     columns: facts.Many[_Column] | None
     outputs: facts.Many[_Output] | None
     unoffered: facts.Many[facts.Clean] = []
+    functions: dict[facts.Clean, Annotated[tuple[_Fields | None, _Fields | None], Strict(False)]] = {}
     advice: facts.Clean = ""
 
 
 async def ask(load: Load, child: Sequence[str] = (sys.executable, "-m", "hotswap.host.child")) -> Interface:
-    """Load only the model and return its interface; the proto and the samples of `load` are ignored.
+    """Load only the model and return its interface; the proto of `load` is ignored.
+
+    A Python model is tried on the samples, rows as JSON objects, if there are any; other kinds ignore them.
 
     Raises SwapError: the runtime's code if the model cannot be loaded, else HOST_FAILED or HOST_TOO_SLOW.
     """
@@ -96,6 +103,7 @@ def read_interface(payload: bytes) -> Interface:
         None if described.outputs is None else [_output(output) for output in described.outputs],
         tuple(described.unoffered),
         described.advice,
+        described.functions,
     )
 
 

@@ -1,12 +1,13 @@
 """A model's columns and outputs as its runtime knows them without a proto, from which one can be drafted."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, TypeAlias
 
 from hotswap.codec.fields import Column
 from hotswap.codec.outputs import Output
 
+Fields: TypeAlias = Sequence[tuple[str, str, bool]]
 _MAX_CATEGORIES: Final = 100  # of a column: a draft shows fewer, and a column may have a million
 _MAX_DESCRIPTION: Final = 4_000  # characters
 
@@ -15,8 +16,9 @@ _MAX_DESCRIPTION: Final = 4_000  # characters
 class Interface:
     """A model's columns and outputs; None if the model does not declare them (a jar's code may read anything).
 
-    `unoffered` describes what the model returns beside them, and no answer can hold; `advice` is for one who has other
-    columns than these.
+    `functions`: those of a Python model, each with its columns and its answers: name, type (runtimes/python/guest.py)
+    and whether it may be missing; None: not known. `unoffered` describes what the model returns beside its outputs, and
+    no answer can hold; `advice` is for one who has other columns than these.
     """
 
     description: str
@@ -24,6 +26,7 @@ class Interface:
     outputs: Sequence[Output] | None
     unoffered: Sequence[str] = ()
     advice: str = ""
+    functions: Mapping[str, tuple[Fields | None, Fields | None]] = field(default_factory=dict)
 
 
 def facts_of(model: Any) -> dict[str, Any]:
@@ -35,6 +38,7 @@ def facts_of(model: Any) -> dict[str, Any]:
         "outputs": outputs and [_shortened(asdict(output)) for output in outputs],
         "unoffered": list(getattr(model, "unoffered", ()))[:_MAX_CATEGORIES],
         "advice": getattr(model, "advice", "")[:_MAX_DESCRIPTION],
+        "functions": getattr(model, "functions", {}),
     }
 
 

@@ -8,7 +8,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -30,11 +30,12 @@ from hotswap.host.order import Interpreter
 from hotswap.host.parent import ModelHost
 from hotswap.packages.draft import Draft, draft_proto, fields_of
 from hotswap.packages.fitting import renamed, unfilled
+from hotswap.packages.functions import draft_functions, rows_of
 from hotswap.packages.package import encode_samples, open_package, schema_of
 from hotswap.packages.packing import Content
 from hotswap.packages.sample import Sample, open_sample
 from hotswap.packages.versions import FIRST, Version, next_version
-from hotswap.runtimes.kinds import kinds
+from hotswap.runtimes.kinds import kinds, runtime_of
 from hotswap.settings import Settings
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -104,9 +105,8 @@ async def onboard(settings: Settings, wish: Wish) -> Onboarded:
         artifact = await held.enter_async_context(artifact_of(settings, wish.model, kind))
         # A kind without a runtime here is packed for workers that have one; it cannot be described or checked here.
         is_served = kind in kinds()
-        interpreter = None
-        if is_served:
-            interpreter = await held.enter_async_context(interpreter_for(settings, kind, artifact))
+        hosting = interpreter_for(settings, kind, artifact) if is_served else nullcontext()
+        interpreter = await held.enter_async_context(hosting)
         load = partial(_load, settings, kind, artifact, interpreter)
         wish, interface = await _ask(wish, kind, sample, load) if is_served and not wish.proto else (wish, None)
         if sample and interface and interface.columns is not None:
@@ -143,12 +143,11 @@ async def onboard(settings: Settings, wish: Wish) -> Onboarded:
     return Onboarded(content, fitted.notes)
 
 
-async def _ask(
-    wish: Wish, kind: str, sample: Sample | None, load: Callable[[Configuration], Load]
-) -> tuple[Wish, Interface]:
+async def _ask(wish: Wish, kind: str, sample: Sample | None, load: Callable[..., Load]) -> tuple[Wish, Interface]:
     """Return the model's interface, and the wish with the sample's types if Spark's stages do not tell all of them."""
+    rows = {"samples": rows_of(sample)} if sample and runtime_of(kind).has_guest else {}
     try:
-        return wish, await ask(load(wish.configuration))
+        return wish, await ask(load(wish.configuration, **rows))
     except SwapError as error:
         options = wish.configuration.runtime
         if kind != _SPARK or error.code is not SwapCode.SCHEMA_MISMATCH or sample is None or "schema" in options:
@@ -188,6 +187,8 @@ def _fit(wish: Wish, known: _Known) -> _Fitted:
 
 
 def _draft(wish: Wish, known: _Known) -> Draft:
+    if known.interface and known.interface.functions:
+        return draft_functions(known.name, known.interface, known.sample)
     if known.interface and known.interface.columns is not None:
         truths = {part.name for part in known.sample.fields if part.type.endswith("bool")} if known.sample else set()
         inputs = [

@@ -8,9 +8,10 @@ this process in before its interpreter began. A frame, in both directions: the l
 the head (JSON), the body, whose buffers have the lengths of the head's `sizes`. Numbers are little-endian.
 
     to the guest    {"folder", "site"}: load the model there, with the packages in `site`
-                    {"ticket", "call", "rows", "columns": [[name, type]], "answers": [[name, type]]}
+                    {"ticket", "call", "rows", "columns": [[name, type]], "answers": [[name, type]]}; without answers
+                    to be told which there are
     from it         {"operations", "versions"}, or {"error"}
-                    {"ticket"} with a buffer or more for each answer, or {"ticket", "error"}
+                    {"ticket"} with a buffer or more for each answer, or {"ticket", "answers"}, or {"ticket", "error"}
 
 The buffers of a column, by its type, and its values in Python, an array of NumPy or a list:
 
@@ -300,11 +301,35 @@ def _type(hint: Any) -> tuple[str, bool]:
     return _SCALARS[hint], may_miss
 
 
-def _answer(model: FunctionModel, order: Mapping[str, Any], body: memoryview) -> list[Any]:
-    """Call a function; return the buffers of its answers. Raises whatever it raises, or WrongAnswerError."""
-    buffers, rows = Buffers(body, order["sizes"]), order["rows"]
-    columns = {name: buffers.values(kind) for name, kind in order["columns"]}
-    result = model.call(order["call"], columns)
+def _called(model: FunctionModel, order: Mapping[str, Any], body: memoryview) -> Any:
+    buffers = Buffers(body, order["sizes"])
+    return model.call(order["call"], {name: buffers.values(kind) for name, kind in order["columns"]})
+
+
+def _told(result: Any) -> list[tuple[str, str]]:
+    """Return the names of what a function returned, each with the type of its values."""
+    if not (hasattr(result, "keys") and hasattr(result, "__getitem__")):
+        return [("prediction", _type_of(result))]
+    return [(str(name), _type_of(result[name])) for name in result.keys()]  # noqa: SIM118 - a DataFrame has columns
+
+
+def _type_of(values: Any) -> str:
+    values = values.tolist() if hasattr(values, "tolist") else values
+    found = [value for value in values if value is not None]
+    is_list = any(hasattr(value, "__len__") and not isinstance(value, str) for value in found)
+    kinds = set(map(type, itertools.chain.from_iterable(found) if is_list else found))
+    if kinds and all(issubclass(kind, str) for kind in kinds):
+        one = "text"
+    elif kinds and all(kind.__name__ in ("bool", "bool_") for kind in kinds):
+        one = "whole" if is_list else "flag"
+    else:
+        one = "whole" if kinds and all(issubclass(kind, int) for kind in kinds) else "number"
+    return f"{one}s" if is_list else one
+
+
+def _answer(result: Any, order: Mapping[str, Any]) -> list[Any]:
+    """Return the buffers of the answers that a function was asked for. Raises WrongAnswerError."""
+    rows = order["rows"]
     if not (hasattr(result, "keys") and hasattr(result, "__getitem__")):
         if len(order["answers"]) != 1:
             names = ", ".join(f"`{name}`" for name, _ in order["answers"])
@@ -352,11 +377,13 @@ def main() -> None:
     while True:
         order, body = receive(connection)
         try:
-            answers = _answer(model, order, body)
+            result = _called(model, order, body)
+            told = {} if order["answers"] else {"answers": _told(result)}
+            answers = _answer(result, order) if order["answers"] else []
         except BaseException as error:  # noqa: BLE001 - the same: of one batch
             send(connection, {"ticket": order["ticket"], "error": _explained(error, str(folder))})
             continue
-        send(connection, {"ticket": order["ticket"]}, answers)
+        send(connection, {"ticket": order["ticket"], **told}, answers)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,11 @@ the proto (fields.py). An rpc is answered by the function of its name in snake c
 as well. Functions are called for real requests and samples alone: they may count, or learn.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +20,7 @@ from hotswap.codec.outputs import Output
 from hotswap.codec.proto import Operation
 from hotswap.codec.sources import find_sources
 from hotswap.codec.values import Table
-from hotswap.errors import SwapCode, SwapError
+from hotswap.errors import ModelError, SwapCode, SwapError
 from hotswap.generation import Configuration
 from hotswap.runtimes.flat.plan import FlatPlan
 from hotswap.runtimes.flat.scorer import plan_of
@@ -60,6 +62,34 @@ class PythonModel:
     def description(self) -> str:
         """The functions."""
         return f"functions in Python: {', '.join(self._operations)}"
+
+    @property
+    def functions(self) -> dict[str, Interface]:
+        """The columns and answers of each function, as far as they are known."""
+        return self._operations
+
+    def try_on(self, rows: Sequence[bytes]) -> None:
+        """Call each function whose answers nothing declares with rows (JSON objects), to learn what they are.
+
+        Raises SwapError MODEL_INVALID if one raises, or does not say what it returns.
+        """
+        values = [json.loads(row) for row in rows]
+        columns = [_sampled(name, [value.get(name) for value in values]) for name in dict.fromkeys(chain(*values))]
+        for name, known in self._operations.items():
+            if known.answers is not None:
+                continue
+            hinted = known.columns and {hint.name: hint.type for hint in known.columns}
+            given = (
+                [(one, hinted.get(one, kind), column) for one, kind, column in columns if one in hinted]
+                if hinted
+                else columns
+            )
+            try:
+                told = self._guest.try_on(name, len(values), given)
+                answers = _hints([[*answer, False] for answer in told] if isinstance(told, list) else told)
+            except (ModelError, TypeError, ValueError) as error:
+                raise SwapError(SwapCode.MODEL_INVALID, f"the sample cannot be scored: {error}") from error
+            self._operations[name] = Interface(known.columns, answers)
 
     def plan(self, operation: Operation, configuration: Configuration) -> RowPlan | FlatPlan:
         """Return the plan of an operation. Raises SwapError SCHEMA_MISMATCH if no function answers it."""
@@ -147,6 +177,15 @@ class _Function:
             return numbers
         names = np.array([*categories, None], object)
         return names[np.where(np.isnan(numbers), -1, numbers).astype(np.int64)]
+
+
+def _sampled(name: str, values: Sequence[Any]) -> tuple[str, str, Sequence[Any]]:
+    """Return a column of a sample with the type of its values: text unless all of them are numbers."""
+    kinds = {type(value) for value in values if value is not None}
+    if str in kinds or not kinds:
+        return name, "text", values
+    kind = "flag" if kinds == {bool} else "whole" if kinds == {int} else "number"
+    return name, "number" if None in values else kind, values
 
 
 def _interfaces(told: object) -> dict[str, Interface]:
