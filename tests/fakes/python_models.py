@@ -9,11 +9,11 @@ from textwrap import dedent
 from fakes.examples import COLD
 from hotswap.generation import Configuration
 from hotswap.host.load import Load
-from hotswap.host.order import Interpreter
+from hotswap.host.order import GuestPython
 from hotswap.host.parent import ModelHost
 from hotswap.host.sandbox import AUTO, Sandbox
 
-OURS = Interpreter(program=getattr(sys, "_base_executable", sys.executable), reads=(sys.base_prefix,))
+OURS = GuestPython(program=getattr(sys, "_base_executable", sys.executable), reads=(sys.base_prefix,))
 """The interpreter that the tests run on, without any packages."""
 
 
@@ -41,7 +41,7 @@ def load_of(
     *,
     kind: str = "python",
     configuration: Configuration | None = None,
-    interpreter: Interpreter = OURS,
+    interpreter: GuestPython = OURS,
     sandbox: Sandbox = AUTO,
 ) -> Load:
     return Load(

@@ -29,7 +29,7 @@ class Underway:
 
 
 @dataclass(slots=True)
-class Parts:
+class GatheredParts:
     """What a generation is loaded from. `held` lets go of it; `environment` is its digest, if it has one."""
 
     load: Load
@@ -47,7 +47,7 @@ class Gathering:
         self._max_answer_bytes = max_answer_bytes
         self._environments = Environments(settings)
 
-    async def gather(self, generation: Generation, underway: Underway, kept: Sequence[str]) -> Parts:
+    async def gather(self, generation: Generation, underway: Underway, kept: Sequence[str]) -> GatheredParts:
         """Return the parts of a generation; `kept` are the environments of those that are loaded.
 
         Raises SwapError: KIND_MISSING if this worker does not load such models, or as Store and Environments do.
@@ -82,7 +82,7 @@ class Gathering:
                 interpreter=interpreter_of(environment, settings) if environment else None,
                 verify=partial(self._verify, generation.model, environment),
             )
-            return Parts(load, held.pop_all(), environment.digest if environment else "")
+            return GatheredParts(load, held.pop_all(), environment.digest if environment else "")
 
     async def stop(self) -> None:
         """Wait until what was cancelled has left nothing behind, for a bounded time."""

@@ -94,6 +94,8 @@ def pack(model: Path, **options: Any) -> None:
     configuration = read_configuration(options["config"]) if options["config"] else Configuration()
     text = replace(configuration.text, missing=configuration.text.missing | set(options["missing"]))
     folder = options["folder"] or Path(options["name"] or model.resolve().stem)
+    if folder.resolve() == model.resolve():
+        raise UsageError(f"the package would be written into the model's own folder, {model}: pass another with --out")
     check_target(folder, is_replacing=options["is_replacing"])
     with tempfile.TemporaryDirectory(prefix="hotswap-pack-") as scratch:
         configuration = replace(configuration, text=text)

@@ -26,7 +26,7 @@ from hotswap.runtimes.flat.plan import FlatPlan
 from hotswap.runtimes.flat.scorer import plan_of
 from hotswap.runtimes.options import check_options
 from hotswap.runtimes.python.calls import Guest
-from hotswap.runtimes.python.fields import Hint, Interface, answer_type, columns_of, fields_of, outputs_of, type_of
+from hotswap.runtimes.python.fields import FunctionTypes, Hint, answer_type, columns_of, fields_of, outputs_of, type_of
 from hotswap.runtimes.rows import RowPlan
 
 _TYPES: Final = frozenset({"number", "whole", "flag", "text", "numbers", "wholes", "texts"})
@@ -64,7 +64,7 @@ class PythonModel:
         return f"functions in Python: {', '.join(self._operations)}"
 
     @property
-    def functions(self) -> dict[str, Interface]:
+    def functions(self) -> dict[str, FunctionTypes]:
         """The columns and answers of each function, as far as they are known."""
         return self._operations
 
@@ -89,7 +89,7 @@ class PythonModel:
                 answers = _hints([[*answer, False] for answer in told] if isinstance(told, list) else told)
             except (ModelError, TypeError, ValueError) as error:
                 raise SwapError(SwapCode.MODEL_INVALID, f"the sample cannot be scored: {error}") from error
-            self._operations[name] = Interface(known.columns, answers)
+            self._operations[name] = FunctionTypes(known.columns, answers)
 
     def plan(self, operation: Operation, configuration: Configuration) -> RowPlan | FlatPlan:
         """Return the plan of an operation. Raises SwapError SCHEMA_MISMATCH if no function answers it."""
@@ -136,7 +136,7 @@ class _Function:
 
     @classmethod
     def of(
-        cls, guest: Guest, name: str, operation: Operation, configuration: Configuration, hinted: Interface
+        cls, guest: Guest, name: str, operation: Operation, configuration: Configuration, hinted: FunctionTypes
     ) -> "_Function":
         """Return the function for an operation of the proto; its plan finds what does not fit."""
         incoming, outgoing = descriptor_of(operation.input), descriptor_of(operation.output)
@@ -188,11 +188,11 @@ def _sampled(name: str, values: Sequence[Any]) -> tuple[str, str, Sequence[Any]]
     return name, "number" if None in values else kind, values
 
 
-def _interfaces(told: object) -> dict[str, Interface]:
+def _interfaces(told: object) -> dict[str, FunctionTypes]:
     """Read what a guest says of its functions, which its model may have written. Raises SwapError MODEL_INVALID."""
     functions: dict[Any, Any] = told if isinstance(told, dict) and 0 < len(told) <= _MOST else {"": ()}
     try:
-        return {_name(name): Interface(*(_hints(part) for part in parts)) for name, parts in functions.items()}
+        return {_name(name): FunctionTypes(*(_hints(part) for part in parts)) for name, parts in functions.items()}
     except (TypeError, ValueError) as error:
         raise SwapError(SwapCode.MODEL_INVALID, f"the model's description of itself is malformed: {error}") from error
 
