@@ -1,5 +1,7 @@
 """Two Python models of the irises, whose versions of NumPy clash, and of Python where there are two of those."""
 
+import atexit
+import shutil
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -44,7 +46,9 @@ def model(numpy: int) -> Path:
     """Return the zip of the model that needs this major version of NumPy, and for 2 the other Python."""
     python = OWN if numpy == 1 else others()
     source = _SOURCE.format(numpy=numpy, python=python, classes=CLASSES, centres=CENTRES)
-    path = Path(tempfile.mkdtemp(prefix="hotswap-python-"), f"petals_{numpy}.zip")
+    folder = tempfile.mkdtemp(prefix="hotswap-petals-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = Path(folder, f"petals_{numpy}.zip")
     lock = (_LOCKS / f"numpy-{numpy}.txt").read_bytes()
     write_zip(path, {"model.py": source.encode(), "requirements.txt": lock, ".python-version": python.encode()})
     return path
