@@ -10,11 +10,11 @@ from time import monotonic
 from hotswap.artifacts.store import Store
 from hotswap.environments.environments import Environment, Environments
 from hotswap.environments.guests import interpreter_of
-from hotswap.errors import SwapCode, SwapError
+from hotswap.errors import StartError, SwapCode, SwapError
 from hotswap.failpoints import failpoint
 from hotswap.generation import Generation, Model
 from hotswap.host.load import Load, sandbox_of
-from hotswap.runtimes.kinds import not_allowed, runtime_of
+from hotswap.runtimes.kinds import kinds, no_runtime, not_allowed, runtime_of
 from hotswap.settings import Settings
 
 
@@ -41,7 +41,12 @@ class Gathering:
     """Gathers the parts of generations for a worker."""
 
     def __init__(self, settings: Settings, store: Store, max_answer_bytes: Callable[[], Awaitable[int | None]]) -> None:
-        """`max_answer_bytes` returns the largest answer that the predictions topic allows now; None: not known."""
+        """`max_answer_bytes` returns the largest answer that the predictions topic allows now; None: not known.
+
+        Raises StartError: the settings name a kind of model that there is not.
+        """
+        if unknown := sorted(settings.kinds_allowed - set(kinds())):
+            raise StartError(f"HOTSWAP_KINDS: {no_runtime(unknown[0], kinds())}")
         self._settings = settings
         self._store = store
         self._max_answer_bytes = max_answer_bytes

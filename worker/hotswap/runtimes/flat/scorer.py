@@ -61,7 +61,10 @@ def _flat(fallback: RowPlan) -> SealingFlatPlan:
     width = max(output.stop for output in model.outputs)
     is_scored = Output("", width, width + 1)
     # A part without bytes: a row that the model cannot be given has none of its classes, and so no answer.
-    parts = [Part(LABEL, is_scored, labels=[b""]), *parts_of(fallback.encoder, fallback.encoder.fills, width)]
+    parts = [
+        Part(LABEL, is_scored, labels=[b""]),
+        *parts_of(fallback.encoder, fallback.encoder.fills, width, adds_labels=True),
+    ]
     sources = [_source(source) for source in fallback.decoder.sources]
     wholes = [output.start for output in fallback.used if _is_whole(output)]
     written = [_WrittenTexts(place, part) for place, part in enumerate(parts) if part.write]
