@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -130,6 +129,8 @@ async def _onboard(
     kind = options["kind"]
     converted: list[str] = []
     if options["is_vendored"]:
+        import asyncio  # noqa: PLC0415 - for this alone
+
         from hotswap.packages.vendoring import vendor  # noqa: PLC0415 - as onboarding
 
         note(f"downloading the wheels that {model} has locked")
