@@ -58,7 +58,7 @@ def test_each_failure_says_what_to_do(printed):
         ("connect to pypi.example.org:8443 failed", "connect to the index failed"),
         ("no address for pypi.example.org", "no address for the index"),
         ("user robot has the password s@cret, or s%40cret", "user *** has the password ***, or ***"),
-        ("at /root/.cache/hotswap/environments/x/work/cache/a.whl: damaged", "at a.whl: damaged"),
+        ("at /home/u/.cache/hotswap/environments/x/work/cache/a.whl: damaged", "at a.whl: damaged"),
         ("in `/opt/python/bin/python3.12`, and/or elsewhere", "in `python3.12`, and/or elsewhere"),
     ],
 )
