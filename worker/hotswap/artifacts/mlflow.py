@@ -22,7 +22,7 @@ def read_flavors(model: Path) -> dict[str, Mapping[str, Any]]:
     document = parse(_raw(model))
     flavors = document.get("flavors") if isinstance(document, dict) else None
     if not isinstance(flavors, dict):
-        raise ValueError("it has no flavors")
+        raise ValueError("it has no flavors")  # noqa: TRY004 - it is a file that is wrong, not a call
     return {str(name): flavor if isinstance(flavor, dict) else {} for name, flavor in flavors.items()}
 
 
@@ -68,7 +68,7 @@ def own_kind(folder: Path) -> tuple[str, Path] | None:
 
 
 def _is_booster(library: str, flavor: Mapping[str, Any]) -> bool:
-    return flavor.get("model_class", _BOOSTERS[library]) == _BOOSTERS[library]
+    return bool(flavor.get("model_class", _BOOSTERS[library]) == _BOOSTERS[library])
 
 
 def _inside(folder: Path, name: object) -> Path | None:

@@ -17,7 +17,9 @@ from hotswap.host.sandbox import Enclosure
 from hotswap.local.lifeline import die_with
 from hotswap.runtimes.python.calls import Guest
 
-_FILE: Final = str(Path(__file__).parents[1] / "runtimes" / "python" / "guest.py")
+_FOLDER: Final = Path(__file__).parents[1] / "runtimes" / "python"
+_FILE: Final = str(_FOLDER / "guest.py")
+_FLAVORS: Final = str(_FOLDER / "flavors.py")
 _FLAGS: Final = ("-I", "-B", "-S", "-X", "utf8")
 _SOCKET_BYTES: Final = 1 << 20
 
@@ -38,7 +40,7 @@ def start_guest(interpreter: Interpreter, model: str, enclosure: Enclosure) -> G
         if sys.platform == "linux":  # elsewhere the limit does not cover mapped memory
             limit = interpreter.memory_mb << 20
             resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-        read = [interpreter.program, *filter(None, [interpreter.site]), *interpreter.reads, model, _FILE]
+        read = [interpreter.program, *filter(None, [interpreter.site]), *interpreter.reads, model, _FILE, _FLAVORS]
         enclosure.shut_guest(read, folder)
 
     with theirs:

@@ -2,12 +2,14 @@
 
     python -I -B -S guest.py CONNECTION
 
-This is the only file of ours in that process. It needs nothing but Python's library (3.10 or newer), and uses NumPy
-where the model's environment has it. CONNECTION is the descriptor of a socket to the model host (calls.py), which shut
-this process in before its interpreter began. A frame, in both directions: the lengths of a head and a body (u32 each),
-the head (JSON), the body, whose buffers have the lengths of the head's `sizes`. Numbers are little-endian.
+This is the only file of ours in that process, but for flavors.py, which loads MLflow's folders. It needs nothing but
+Python's library (3.10 or newer), and uses NumPy where the model's environment has it. CONNECTION is the descriptor of a
+socket to the model host (calls.py), which shut this process in before its interpreter began. A frame, in both
+directions: the lengths of a head and a body (u32 each), the head (JSON), the body, whose buffers have the lengths of
+the head's `sizes`. Numbers are little-endian.
 
-    to the guest    {"folder", "site"}: load the model there, with the packages in `site`
+    to the guest    {"folder", "site", "mlflow"}: load the model there, with the packages in `site`; `mlflow` is null
+                    or what flavors.py takes
                     {"ticket", "call", "rows", "columns": [[name, type]], "answers": [[name, type]]}; without answers
                     to be told which there are
     from it         {"operations", "versions"}, or {"error"}
@@ -301,7 +303,17 @@ def _type(hint: Any) -> tuple[str, bool]:
     return _SCALARS[hint], may_miss
 
 
-def _called(model: FunctionModel, order: Mapping[str, Any], body: memoryview) -> Any:
+def _mlflow_model(folder: pathlib.Path, order: Mapping[str, Any]) -> Any:
+    """Return a model in an MLflow folder."""
+    spec = importlib.util.spec_from_file_location("hotswap_flavors", pathlib.Path(__file__).with_name("flavors.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.MlflowModel(folder, order)
+
+
+def _called(model: Any, order: Mapping[str, Any], body: memoryview) -> Any:
     buffers = Buffers(body, order["sizes"])
     return model.call(order["call"], {name: buffers.values(kind) for name, kind in order["columns"]})
 
@@ -329,12 +341,14 @@ def _type_of(values: Any) -> str:
 
 def _answer(result: Any, order: Mapping[str, Any]) -> list[Any]:
     """Return the buffers of the answers that a function was asked for. Raises WrongAnswerError."""
-    rows = order["rows"]
+    rows, names = order["rows"], [name for name, _ in order["answers"]]
+    if len(names) > 1 and getattr(result, "shape", None) == (rows, len(names)) and not hasattr(result, "keys"):
+        result = dict(zip(names, result.T))  # noqa: B905 - of Python 3.10. A matrix: a column for each
     if not (hasattr(result, "keys") and hasattr(result, "__getitem__")):
-        if len(order["answers"]) != 1:
-            names = ", ".join(f"`{name}`" for name, _ in order["answers"])
-            raise WrongAnswerError(f"it returned {_shown(result)}, not a dict with {names}")
-        result = {order["answers"][0][0]: result}
+        if len(names) != 1:
+            wanted = ", ".join(f"`{name}`" for name in names)
+            raise WrongAnswerError(f"it returned {_shown(result)}, not a dict with {wanted}")
+        result = {names[0]: result}
     answers: list[Any] = []
     for name, kind in order["answers"]:
         if name not in result:
@@ -364,9 +378,10 @@ def main() -> None:
     try:
         if order["site"]:
             site.addsitedir(order["site"])
-        model = FunctionModel(folder)
+        model = _mlflow_model(folder, order["mlflow"]) if order["mlflow"] else FunctionModel(folder)
         numpy = _numpy()
         versions = f"Python {sys.version.split()[0]}" + (f", numpy {numpy.__version__}" if numpy else "")
+        versions += getattr(model, "versions", "")
         loaded = {"operations": model.describe(), "versions": versions}
     except BaseException as error:  # noqa: BLE001 - SystemExit, too: the host says why the model was not loaded
         send(connection, {"error": _explained(error, order["folder"])})
