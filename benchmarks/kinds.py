@@ -14,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 import zipfile
@@ -34,6 +35,7 @@ from rich.console import Console
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.generation import Configuration, frozen
 from hotswap.host.load import Load
+from hotswap.host.order import GuestPython
 from hotswap.host.parent import ModelHost
 from hotswap.local.lifeline import start_watchdog
 
@@ -45,6 +47,14 @@ PROTO = """syntax = "proto3";
 message Row {{ {row} }}
 message Answer {{ {answer} }}
 service S {{ rpc Score(Row) returns (Answer); }}"""
+
+
+_PYTHON = GuestPython(
+    program=getattr(sys, "_base_executable", sys.executable),
+    site=sysconfig.get_path("purelib"),
+    reads=(sys.base_prefix,),
+)
+"""The Python that measures, with its packages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +80,7 @@ class Contender:
             configuration=Configuration(runtime=frozen(self.runtime)),
             samples=(),
             heap_mb=self.heap_mb,
+            interpreter=_PYTHON if self.kind == "python" else None,
         )
 
     def requests(self) -> list[bytes]:
@@ -219,8 +230,9 @@ async def _score_for(host: ModelHost, requests: list[bytes], seconds: float) -> 
 
 
 def _cpu_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return times.user + times.system
+    """Returns the CPU of a host, and of its guest."""
+    every = [one.cpu_times() for one in (process, *process.children())]
+    return sum(times.user + times.system for times in every)
 
 
 def limit(contender: Contender) -> float:

@@ -38,7 +38,25 @@ def _lightgbm(model: Path) -> Score:
     return lambda matrix: booster.predict(matrix, num_threads=1)
 
 
-SCORERS: dict[str, Callable[[Path], Score]] = {"onnx": _onnx, "xgboost": _xgboost, "lightgbm": _lightgbm}
+def _function(model: Path) -> Score:
+    path = {"__name__": "model"}
+    exec((model / "model.py").read_text(encoding="utf-8"), path)  # noqa: S102 - the benchmark's own
+    predict: Any = path["predict"]
+    names = list(path["WEIGHTS"])
+
+    def score(matrix: Any) -> Any:
+        columns = np.ascontiguousarray(matrix.T, np.float64)
+        return np.column_stack(list(predict(None, dict(zip(names, columns, strict=True))).values()))
+
+    return score
+
+
+SCORERS: dict[str, Callable[[Path], Score]] = {
+    "onnx": _onnx,
+    "xgboost": _xgboost,
+    "lightgbm": _lightgbm,
+    "python": _function,
+}
 
 
 def matrix_of(rows: list[dict[str, Any]]) -> Any:

@@ -1,4 +1,4 @@
-"""The models that a library of Python scores, each with rows: GBMs of 50 trees, and the network of Crayfish.
+"""The models that Python scores, each with rows: GBMs of 50 trees, the network of Crayfish, and a function.
 
 The GBMs are binary classifiers of depth 5 on 12 numbers. Crayfish (EDBT 2024, doi 10.48786/edbt.2024.58) is a published
 benchmark of inference on streams. Its feed-forward network takes images of 28x28, has four layers of 32 with ReLU, and
@@ -28,10 +28,30 @@ def contenders(folder: Path) -> Iterator[Contender]:
     if find_spec("onnxruntime"):
         yield Contender(f"onnx: {title}", "onnx", GBM, PROTO.format(row=_ROW, answer=answer).encode(), rows, named)
         yield _crayfish(folder / "crayfish.onnx")
+    proto = PROTO.format(row=_ROW, answer="double no = 1; double yes = 2;").encode()
+    name = f"python: a logistic function of {len(COLUMNS)} columns in NumPy"
+    yield Contender(name, "python", _function(folder / "function"), proto, rows)
     proto = PROTO.format(row=_ROW, answer="double yes = 1;").encode()
     for kind, train in {"xgboost": _xgboost, "lightgbm": _lightgbm}.items():
         if find_spec(kind):
             yield Contender(f"{kind}: {title}", kind, train(folder), proto, rows, classes)
+
+
+def _function(folder: Path) -> Path:
+    """Write a model of kind python."""
+    folder.mkdir()
+    weights = dict(zip(COLUMNS, np.random.default_rng(SEED).normal(size=len(COLUMNS)).tolist(), strict=True))
+    source = f"""import numpy as np
+
+WEIGHTS = {weights}
+
+
+def predict(model, columns):
+    yes = 1 / (1 + np.exp(-sum(weight * columns[name] for name, weight in WEIGHTS.items())))
+    return {{"no": 1 - yes, "yes": yes}}
+"""
+    (folder / "model.py").write_text(source, encoding="utf-8")
+    return folder
 
 
 def _xgboost(folder: Path) -> Path:

@@ -34,6 +34,6 @@ def pack_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[Lab], None]:
             return await asyncio.to_thread(lab.load, load)
 
         monkeypatch.setattr("hotswap.packages.onboarding.ask", ask)
-        monkeypatch.setattr("hotswap.packages.onboarding._check", check)
+        monkeypatch.setattr("hotswap.packages.onboarding.check", check)
 
     return set_up

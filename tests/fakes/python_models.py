@@ -1,5 +1,7 @@
 """Models of kind python, written by a test, and their hosts."""
 
+import shutil
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -9,12 +11,26 @@ from textwrap import dedent
 from fakes.examples import COLD
 from hotswap.generation import Configuration
 from hotswap.host.load import Load
-from hotswap.host.order import Interpreter
+from hotswap.host.order import GuestPython
 from hotswap.host.parent import ModelHost
 from hotswap.host.sandbox import AUTO, Sandbox
 
-OURS = Interpreter(program=getattr(sys, "_base_executable", sys.executable), reads=(sys.base_prefix,))
+OWN = "{}.{}".format(*sys.version_info)
+"""The version of Python that the tests run on."""
+OURS = GuestPython(program=getattr(sys, "_base_executable", sys.executable), reads=(sys.base_prefix,))
 """The interpreter that the tests run on, without any packages."""
+
+
+def pythons() -> dict[str, str]:
+    """Return Pythons of this machine by their minor versions; the tests' own first."""
+    found = {OWN: getattr(sys, "_base_executable", sys.executable)}
+    for minor in ("3.11", "3.12", "3.13", "3.14"):
+        program = shutil.which(f"python{minor}")
+        code = "import sys; print(sys.executable)"
+        done = subprocess.run([program, "-I", "-S", "-c", code], capture_output=True, check=False) if program else None
+        if done and not done.returncode:
+            found.setdefault(minor, done.stdout.decode().strip())
+    return found
 
 
 def proto(row: str, answer: str, *rpcs: str) -> bytes:
@@ -41,7 +57,7 @@ def load_of(
     *,
     kind: str = "python",
     configuration: Configuration | None = None,
-    interpreter: Interpreter = OURS,
+    interpreter: GuestPython = OURS,
     sandbox: Sandbox = AUTO,
 ) -> Load:
     return Load(

@@ -15,12 +15,15 @@ from typing import Any
 
 import numpy as np
 
+from fakes.python_models import pythons
+from faults import python_kinds
 from faults.oracle import read_rows
 from faults.publisher import iris
 from faults.storm_commands import sha256
 from harness.fleet import EXAMPLES, ROOT
 from hotswap.client.change import Change
 from hotswap.generation import Configuration, frozen
+from hotswap.runtimes.kinds import kinds
 
 _MODELS = ROOT / "tests" / "models"
 _CLASSES = ("setosa", "versicolor", "virginica")
@@ -28,13 +31,18 @@ _STAGING_S = 300
 _SERVING_S = 2
 """Seconds' worth of answers that each generation gives before a worker of it is killed, and after."""
 _PLAIN = Configuration()
+ALL_KINDS = {"kinds": ",".join(kinds()), "pythons": ",".join(pythons().values())}
+"""Settings of workers that load models of all kinds, on all Pythons that are here."""
 _FLOAT = 1e-5  # onnxruntime 1.32: the last bits of a row depend on its batch, 4e-6 of the smallest probability here
 _DOUBLE = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """A model of a kind; `predictions` returns the answer to each row of iris.csv, by the fields of the proto."""
+    """A model of the kind that `name` begins with.
+
+    `predictions` returns the answer to each row of iris.csv, by the fields of the proto.
+    """
 
     name: str
     model: Path
@@ -45,7 +53,9 @@ class Kind:
 
     @property
     def change(self):
-        return Change(model=self.model, kind=self.name, configuration=self.configuration, deadline_s=_STAGING_S)
+        return Change(
+            model=self.model, kind=self.name.partition(" ")[0], configuration=self.configuration, deadline_s=_STAGING_S
+        )
 
 
 async def kinds_in_turn(arena, seconds):
@@ -162,6 +172,7 @@ KINDS = (
         predictions=_java,
         configuration=Configuration(runtime=frozen({"class": "petals.Botanist", "method": "classify"})),
     ),
+    Kind(name="python (NumPy 1)", model=python_kinds.model(1), predictions=python_kinds.predictions(1)),
     Kind(
         name="lightgbm",
         model=_MODELS / "lightgbm" / "iris.txt",
@@ -178,6 +189,8 @@ KINDS = (
             outputs=frozen({"species": "flower", "setosa": "area", "versicolor": "", "virginica": ""})
         ),
     ),
+    Kind(name="python (NumPy 2)", model=python_kinds.model(2), predictions=python_kinds.predictions(2)),
+    Kind(name="python (NumPy 1, again)", model=python_kinds.model(1), predictions=python_kinds.predictions(1)),
     Kind(
         name="h2o",
         model=EXAMPLES / "models" / "iris_glm.zip",

@@ -14,7 +14,7 @@ from faults.brokers import proxied_cluster, proxied_kafka
 from faults.cluster import cluster
 from faults.epochs import epochs
 from faults.everything import everything
-from faults.kinds_in_turn import kinds_in_turn
+from faults.kinds_in_turn import ALL_KINDS, kinds_in_turn
 from faults.late_copies import late_copies
 from faults.scaling import as_deployed, scaling
 from faults.swaps import swaps
@@ -188,11 +188,11 @@ SCENARIOS = {
         ),
         Scenario(
             name="kinds",
-            promise="H2O, ONNX, XGBoost, a jar, LightGBM and Spark take each other's place, and a worker is killed "
-            "while each is staged, and while it serves",
+            promise="H2O, ONNX, XGBoost, a jar, LightGBM, Spark and functions with NumPy 1 and 2 take each other's "
+            "place, and a worker is killed while each is staged, and while it serves",
             play=kinds_in_turn,
             seconds=600,
-            terms=Terms(per_second=100, settings=QUICK_SESSION),
+            terms=Terms(per_second=100, settings=QUICK_SESSION | ALL_KINDS),
         ),
         Scenario(
             name="failpoints",

@@ -52,7 +52,7 @@ async def statuses() -> bytes:
         patch.setattr(HostProcess, "layers", staticmethod(lambda: "landlock 6, seccomp"))
         patch.setattr(HostProcess, "warnings", staticmethod(lambda: ["what a model may reach"]))
         patch.setattr(control_module, "cpu", lambda: "a CPU")
-        patch.setattr(control_module, "lacks", lambda: {"h2o": "", "onnx": "onnxruntime is not installed here"})
+        patch.setattr(control_module, "lacks", lambda _: {"h2o": "", "onnx": "onnxruntime is not installed here"})
         reader, written = SimpleNamespace(unreadable=1, damaged=""), Written()
         control = Control(settings=SETTINGS, timeline=Timeline(), reader=reader, writer=written)
         control.oldest_ms, control._incarnation = lambda *_: 1_789_999_995_000, "a1b2c3d4"

@@ -1,8 +1,6 @@
 """Python models under a stream: environments that clash are swapped there and back, and no request is lost or twice."""
 
 import asyncio
-import shutil
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -11,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fakes.python_index import locked, wheel
-from fakes.python_models import proto, written
+from fakes.python_models import OWN, proto, pythons, written
 from harness.audit import generation
 from harness.fleet import Deployment, Kafka
 from hotswap.client.change import Change
@@ -21,7 +19,6 @@ from hotswap.generation import Proto
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="guests are shut in on Linux only")
 
-OWN = "{}.{}".format(*sys.version_info)
 SOURCE = """
     import sys
     import dep
@@ -33,18 +30,6 @@ SOURCE = """
 CONTRACT = proto("double x = 1;", "double y = 1; string by = 2;")
 (OPERATION,) = compile_proto(CONTRACT).operations.values()
 ROWS = [OPERATION.input(x=float(x)).SerializeToString() for x in range(200)]
-
-
-def pythons() -> dict[str, str]:
-    """Return Pythons of this machine by their minor versions; the tests' own first."""
-    found = {OWN: getattr(sys, "_base_executable", sys.executable)}
-    for minor in ("3.11", "3.12", "3.13", "3.14"):
-        program = shutil.which(f"python{minor}")
-        code = "import sys; print(sys.executable)"
-        done = subprocess.run([program, "-I", "-S", "-c", code], capture_output=True, check=False) if program else None
-        if done and not done.returncode:
-            found.setdefault(minor, done.stdout.decode().strip())
-    return found
 
 
 def model(folder: Path, version: str, python: str) -> Path:

@@ -10,11 +10,11 @@ from time import monotonic
 from hotswap.artifacts.store import Store
 from hotswap.environments.environments import Environment, Environments
 from hotswap.environments.guests import interpreter_of
-from hotswap.errors import SwapCode, SwapError
+from hotswap.errors import StartError, SwapCode, SwapError
 from hotswap.failpoints import failpoint
 from hotswap.generation import Generation, Model
 from hotswap.host.load import Load, sandbox_of
-from hotswap.runtimes.kinds import not_allowed, runtime_of
+from hotswap.runtimes.kinds import kinds, no_runtime, not_allowed, runtime_of
 from hotswap.settings import Settings
 
 
@@ -29,7 +29,7 @@ class Underway:
 
 
 @dataclass(slots=True)
-class Parts:
+class GatheredParts:
     """What a generation is loaded from. `held` lets go of it; `environment` is its digest, if it has one."""
 
     load: Load
@@ -41,13 +41,18 @@ class Gathering:
     """Gathers the parts of generations for a worker."""
 
     def __init__(self, settings: Settings, store: Store, max_answer_bytes: Callable[[], Awaitable[int | None]]) -> None:
-        """`max_answer_bytes` returns the largest answer that the predictions topic allows now; None: not known."""
+        """`max_answer_bytes` returns the largest answer that the predictions topic allows now; None: not known.
+
+        Raises StartError: the settings name a kind of model that there is not.
+        """
+        if unknown := sorted(settings.kinds_allowed - set(kinds())):
+            raise StartError(f"HOTSWAP_KINDS: {no_runtime(unknown[0], kinds())}")
         self._settings = settings
         self._store = store
         self._max_answer_bytes = max_answer_bytes
         self._environments = Environments(settings)
 
-    async def gather(self, generation: Generation, underway: Underway, kept: Sequence[str]) -> Parts:
+    async def gather(self, generation: Generation, underway: Underway, kept: Sequence[str]) -> GatheredParts:
         """Return the parts of a generation; `kept` are the environments of those that are loaded.
 
         Raises SwapError: KIND_MISSING if this worker does not load such models, or as Store and Environments do.
@@ -82,7 +87,7 @@ class Gathering:
                 interpreter=interpreter_of(environment, settings) if environment else None,
                 verify=partial(self._verify, generation.model, environment),
             )
-            return Parts(load, held.pop_all(), environment.digest if environment else "")
+            return GatheredParts(load, held.pop_all(), environment.digest if environment else "")
 
     async def stop(self) -> None:
         """Wait until what was cancelled has left nothing behind, for a bounded time."""

@@ -15,7 +15,7 @@ from hotswap.artifacts.store import Store
 from hotswap.batch import Position
 from hotswap.errors import Doubt, SwapCode, SwapError
 from hotswap.failpoints import failpoint
-from hotswap.gathering import Gathering, Parts, Underway
+from hotswap.gathering import GatheredParts, Gathering, Underway
 from hotswap.generation import Generation
 from hotswap.host.facts import Description
 from hotswap.host.group import HostGroup
@@ -55,7 +55,7 @@ class Surroundings:
 class _Loaded:
     serving: Serving
     host: HostGroup
-    parts: Parts
+    parts: GatheredParts
     description: Description
 
 

@@ -67,6 +67,12 @@ def test_it_writes_no_file_that_is_larger_than_all_may_be(tmp_path):
     assert "File too large" in run(tmp_path, "open('x', 'wb', 0).write(bytes(1 << 20)); open('x', 'ab', 0).write(b'x')")
 
 
+def test_its_memory_has_a_bound(tmp_path):
+    code = "import mmap; mmap.mmap(-1, {} << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000)"
+    assert run(tmp_path, code.format(1)) == "done"
+    assert "Cannot allocate memory" in run(tmp_path, code.format(9))
+
+
 @pytest.mark.parametrize("kind", ["SOCK_STREAM", "SOCK_DGRAM"])
 def test_it_has_a_network_only_if_it_needs_an_index(tmp_path, index, kind):
     code = f"import socket; socket.socket(socket.AF_INET, socket.{kind}).connect(('127.0.0.1', {index.server_port}))"
@@ -114,9 +120,20 @@ def test_a_file_with_two_names_counts_once(tmp_path):
     assert (after[0] - before[0], after[1] - before[1]) == (500, 1)
 
 
+def installation(folder, *, wheels=""):
+    recipe = Recipe(name="", requirements="", file="requirements.lock", python="", version="", reads=(), wheels=wheels)
+    return _Installation(
+        folder,
+        EnvironmentRequest(recipe=recipe, root="", cache_max_bytes=1, max_bytes=1 << 20, index="", sandbox="auto"),
+    )
+
+
 def test_too_many_files_are_refused(tmp_path, monkeypatch):
-    recipe = Recipe(name="", requirements="", file="requirements.lock", python="", version="", reads=(), wheels="")
-    request = EnvironmentRequest(recipe=recipe, root="", cache_max_bytes=1, max_bytes=1 << 20, index="", sandbox="auto")
     monkeypatch.setattr("hotswap.environments.install.measure", lambda _: (0, MAX_FILES + 1))
     with pytest.raises(SwapError, match="more than the 200,000 files that an environment may: lock fewer or smaller"):
-        _Installation(tmp_path, request)._watch()
+        installation(tmp_path)._watch()
+
+
+def test_uv_has_no_network_where_the_model_has_its_own_wheels(tmp_path):
+    assert installation(tmp_path)._sandbox.has_network
+    assert not installation(tmp_path, wheels=str(tmp_path))._sandbox.has_network

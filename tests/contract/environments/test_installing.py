@@ -215,12 +215,11 @@ async def test_an_index_that_is_no_url_is_refused(settings, model):
 
 
 async def test_neither_the_users_configuration_nor_the_workers_environment_reaches_uv(
-    environments, index, model, tmp_path, monkeypatch
+    environments, settings, index, model, tmp_path, monkeypatch
 ):
-    (tmp_path / "uv").mkdir()
-    (tmp_path / "uv" / "uv.toml").write_text("no TOML")
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "uv.toml").write_text("no TOML")
+    for folder in (tmp_path / "uv", tmp_path / "model", settings.environments):
+        folder.mkdir(parents=True)
+        (folder / "uv.toml").write_text("no TOML")
     nowhere = "http://127.0.0.1:9/simple/"
     foreign = {"UV_DEFAULT_INDEX": nowhere, "UV_INDEX_URL": nowhere, "PIP_INDEX_URL": nowhere, "UV_OFFLINE": "1"}
     foreign |= {"XDG_CONFIG_HOME": str(tmp_path), "HOME": str(tmp_path)}

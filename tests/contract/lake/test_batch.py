@@ -181,6 +181,28 @@ async def test_a_jar_that_raises_and_exits_refuses_the_rows_that_made_it(command
     assert ran.report["refused"] == {"HOST_CRASHED": 1, "MODEL_ERROR": 1, "UNDECODABLE": 2}, ran.stderr
 
 
+async def test_a_python_function_scores_files_and_refuses_the_row_that_makes_it_raise(commands, folder):
+    source = """
+def predict(model, columns):
+    return {"said": [word.upper() if number else 1 / 0 for word, number in zip(columns["what"], columns["number"])]}
+"""
+    (folder / "shouting").mkdir()
+    (folder / "shouting" / "model.py").write_text(source)
+    function = pack(folder / "function", "python", folder / "shouting", WORDS, Configuration())
+    rows = [{"id": str(number), "what": f"word {number}", "number": number} for number in range(60)]
+    write_parquet(folder / "shouted" / "a.parquet", rows)
+
+    ran = commands.batch(folder / "shouted", folder / "shouted.out", function.path)
+
+    assert (ran.code, ran.report["refused"]) == (1, {"MODEL_ERROR": 1}), ran.stderr
+    (operation,) = function.schema.operations.values()
+    requests = [operation.input(what=row["what"], number=n).SerializeToString() for n, row in enumerate(rows)]
+    answers = list(await function.answers(folder, requests, [Ask("act")] * len(requests)))
+    assert operation.output.FromString(answers[7]).said == "WORD 7"
+    assert "ZeroDivisionError" in answers[0].message
+    assert_same(folder / "shouted.out", function, {row["id"]: one for row, one in zip(rows, answers, strict=True)})
+
+
 def test_columns_that_do_not_fit_are_named_with_their_fields_before_anything_is_scored(commands, folder):
     proto = b"""syntax = "proto3"; message Row { double petal_len = 1; } message Rows { repeated Row rows = 1; }
         message Labels { repeated string prediction = 1; } service Model { rpc predict (Rows) returns (Labels); }"""

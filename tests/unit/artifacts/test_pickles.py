@@ -30,9 +30,9 @@ def array_of(values: object) -> bytes:
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("weights.bin", PICKLED),
-        ("weights.bin", pickle.dumps([1], protocol=0)),
-        ("weights.bin", gzip.compress(PICKLED)),
+        ("plain.bin", PICKLED),
+        ("old.bin", pickle.dumps([1], protocol=0)),
+        ("compressed.bin", gzip.compress(PICKLED)),
         ("model.pkl", b"anything"),
         ("model.JOBLIB", b"anything"),
         ("net.pt", zipped("net/data.pkl", PICKLED)),
@@ -41,6 +41,7 @@ def array_of(values: object) -> bytes:
         ("table.npy", array_of([{"a": 1}])),
         ("table.npz", zipped("a.npy", array_of([{"a": 1}]))),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_pickle_is_found_by_its_name_or_its_beginning(tmp_path: Path, name: str, content: bytes) -> None:
     folder = tmp_path / "model" / "deep"

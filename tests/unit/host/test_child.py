@@ -45,7 +45,7 @@ def serve(monkeypatch, *messages):
     """Give a host these messages; return in which order it comes forward and loads, behind the priority it takes."""
     done = []
     monkeypatch.setattr(child, "Session", lambda: SimpleNamespace(come_forward=lambda: done.append("forward")))
-    monkeypatch.setattr(child, "_start_jvm", lambda *_: None)
+    monkeypatch.setattr(child, "_start_jvm", lambda *_: (None, None))
     monkeypatch.setattr(child, "_shut_in", lambda *_: None)
     monkeypatch.setattr(child, "_run_in_thread", lambda work, priority: done.append(priority) or work())
     monkeypatch.setattr(child, "_load", lambda *_: done.append("load") or (None, {}))
@@ -67,7 +67,7 @@ def test_each_step_of_loading_is_announced_before_it_begins(monkeypatch):
     monkeypatch.setattr(child, "Dispatcher", lambda **_: SimpleNamespace(describe=dict))
     monkeypatch.setattr(child, "check_samples", lambda *_: done.append("samples"))
     monkeypatch.setattr(child, "warm", lambda *_: done.append("warm"))
-    _, facts = child._load(ORDER, lambda step: done.append(step.value))
+    _, facts = child._load(ORDER, None, lambda step: done.append(step.value))
     assert facts["runtime"] == "x 1"
     steps = ["loading the model", "compile", "load", "scoring the samples", "samples", "warming up", "warm"]
     assert done == steps

@@ -141,7 +141,8 @@ def test_the_workers_settings_say_what_its_models_may_do(tmp_path):
     given = sandbox_of(settings)
 
     assert (given.mode, given.has_network, given.folder_mb) == ("require", True, 20)
-    assert given.read == (f"{tmp_path}/artifacts", f"{tmp_path}/rates.csv", str(Path.home() / "regions"))
+    assert given.read == (f"{tmp_path}/rates.csv", str(Path.home() / "regions"))
+    assert given.cache == f"{tmp_path}/artifacts"
 
 
 def test_a_standby_that_cannot_be_shut_in_fails_with_the_reason():

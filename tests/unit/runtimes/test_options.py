@@ -16,12 +16,14 @@ IMPOSSIBLE = {
     "spark": {"fallback": "yes"},
     "xgboost": {"contributions": "yes"},
 }
+IMPOSSIBLE["python"] = IMPOSSIBLE["python-pickle"] = {"threads": "0"}  # it has no options
 IMPOSSIBLE["spark-jar"] = IMPOSSIBLE["java"]
 
 
 def code_of(kind, options):
+    guest = (None, "") if runtime_of(kind).has_guest else ()
     with pytest.raises(SwapError) as refused:
-        runtime_of(kind).load(Path("nowhere"), Configuration(runtime=options))
+        runtime_of(kind).load(Path("nowhere"), Configuration(runtime=options), *guest)
     return refused.value.code
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hotswap.runtimes.python import calls, guest
+from hotswap.runtimes.python import calls, guest, guest_model
 
 
 def crossed(kind: str, values: Any) -> Any:
@@ -177,9 +177,9 @@ def test_a_frame_larger_than_a_pipe_arrives_whole() -> None:
     os.close(reader)
 
 
-def functions(tmp_path: Path, source: str) -> guest.FunctionModel:
+def functions(tmp_path: Path, source: str) -> guest_model.FunctionModel:
     (tmp_path / "model.py").write_text(source)
-    return guest.FunctionModel(tmp_path)
+    return guest_model.FunctionModel(tmp_path)
 
 
 def test_operations_are_predict_and_those_that_take_a_model(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from hotswap.artifacts.archive import list_names, write_zip
 from hotswap.artifacts.foreign import describe, is_booster, is_lightgbm, is_onnx
 from hotswap.artifacts.mlflow import NAME as MLMODEL
 from hotswap.artifacts.mlflow import read_flavors
-from hotswap.artifacts.pickles import first_pickle
 from hotswap.errors import SwapError, UsageError
 
 _SPARK: Final = re.compile(r"([^/]+/)?metadata/part-[^/]+")
@@ -95,7 +94,11 @@ def find_kind(path: Path) -> str:
     if found is None:
         why = f"is of no known kind: {why}"
         raise UnknownKind(f"model {path} {why}; name its kind with --kind", why)
-    return f"{found}-pickle" if found == "python" and first_pickle(path) else found
+    if found == "python":
+        from hotswap.artifacts.pickles import first_pickle  # noqa: PLC0415 - for these alone
+
+        return "python-pickle" if first_pickle(path) else found
+    return found
 
 
 def _check_flavors(path: Path) -> None:

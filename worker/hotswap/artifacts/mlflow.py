@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from hotswap.local.yaml_text import MOST_BYTES, parse
-
 NAME: Final = "MLmodel"
 
 _BOOSTERS: Final = {"lightgbm": "lightgbm.basic.Booster", "xgboost": "xgboost.core.Booster"}
@@ -19,7 +17,9 @@ def read_flavors(model: Path) -> dict[str, Mapping[str, Any]]:
 
     Raises ValueError: MLmodel is malformed; OSError: it cannot be read.
     """
-    document = parse(_raw(model))
+    from hotswap.local.yaml_text import MOST_BYTES, parse  # noqa: PLC0415 - PyYAML, for these alone
+
+    document = parse(_raw(model, MOST_BYTES + 1))
     flavors = document.get("flavors") if isinstance(document, dict) else None
     if not isinstance(flavors, dict):
         raise ValueError("it has no flavors")  # noqa: TRY004 - it is a file that is wrong, not a call
@@ -76,12 +76,12 @@ def _inside(folder: Path, name: object) -> Path | None:
     return folder / str(name) if path and path.is_relative_to(folder.resolve()) else None
 
 
-def _raw(model: Path) -> bytes:
+def _raw(model: Path, most: int) -> bytes:
     if model.is_dir():
         with (model / NAME).open("rb") as file:
-            return file.read(MOST_BYTES + 1)
+            return file.read(most)
     try:
         with zipfile.ZipFile(model) as archive, archive.open(NAME) as entry:
-            return entry.read(MOST_BYTES + 1)
+            return entry.read(most)
     except (zipfile.BadZipFile, zlib.error, KeyError, NotImplementedError, RuntimeError, EOFError) as error:
         raise ValueError(f"it cannot be read from the zip ({error})") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -81,6 +82,12 @@ _OF_SKLEARN = {"python": "--python", "trust_types": "--trust-types", "trusts_pic
     is_flag=True,
     help="For scikit-learn: load the file although this machine has no sandbox for the code in it.",
 )
+@click.option(
+    "--vendor",
+    "is_vendored",
+    is_flag=True,
+    help="For Python models: put the wheels of the model's lock beside it, so that workers need no index.",
+)
 @click.option("--force", "is_replacing", is_flag=True, help="Replace the files of an existing package.")
 @json_option
 def pack(model: Path, **options: Any) -> None:
@@ -94,6 +101,8 @@ def pack(model: Path, **options: Any) -> None:
     configuration = read_configuration(options["config"]) if options["config"] else Configuration()
     text = replace(configuration.text, missing=configuration.text.missing | set(options["missing"]))
     folder = options["folder"] or Path(options["name"] or model.resolve().stem)
+    if folder.resolve() == model.resolve():
+        raise UsageError(f"the package would be written into the model's own folder, {model}: pass another with --out")
     check_target(folder, is_replacing=options["is_replacing"])
     with tempfile.TemporaryDirectory(prefix="hotswap-pack-") as scratch:
         configuration = replace(configuration, text=text)
@@ -120,6 +129,11 @@ async def _onboard(
 
     kind = options["kind"]
     converted: list[str] = []
+    if options["is_vendored"]:
+        from hotswap.packages.vendoring import vendor  # noqa: PLC0415 - as onboarding
+
+        note(f"downloading the wheels that {model} has locked")
+        model = await asyncio.to_thread(vendor, settings, model, scratch)
     if kind is None and is_sklearn(model):
         kind, (model, converted) = "onnx", await _convert(settings, model, configuration, options, scratch)
     elif useless := [option for name, option in _OF_SKLEARN.items() if options[name]]:

@@ -5,14 +5,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from hotswap.environments.environments import Environment, Environments
-from hotswap.host.order import Interpreter
+from hotswap.host.order import GuestPython
 from hotswap.runtimes.kinds import runtime_of
 from hotswap.settings import Settings
 
 
-def interpreter_of(environment: Environment, settings: Settings) -> Interpreter:
+def interpreter_of(environment: Environment, settings: Settings) -> GuestPython:
     """Return an environment as a model host takes it."""
-    return Interpreter(
+    return GuestPython(
         program=str(environment.python),
         site=str(environment.site),
         reads=environment.reads,
@@ -21,7 +21,7 @@ def interpreter_of(environment: Environment, settings: Settings) -> Interpreter:
 
 
 @asynccontextmanager
-async def interpreter_for(settings: Settings, kind: str, model: Path) -> AsyncIterator[Interpreter | None]:
+async def interpreter_for(settings: Settings, kind: str, model: Path) -> AsyncIterator[GuestPython | None]:
     """Yield the Python of a local model, if its kind has one, in an environment that is kept until the block ends.
 
     Raises SwapError, as Environments.prepare does.

@@ -35,7 +35,7 @@ from hotswap.host.dispatcher import Dispatcher, LoadedModel
 from hotswap.host.frames import Kind, StartStep
 from hotswap.host.guest import start_guest
 from hotswap.host.interface import facts_of
-from hotswap.host.order import Ground, Interpreter, Order
+from hotswap.host.order import Ground, GuestPython, Order
 from hotswap.host.sandbox import Enclosure
 from hotswap.host.session import Session
 from hotswap.host.warm import check_samples, warm
@@ -226,7 +226,7 @@ def _load_model(order: Order, guest: Guest | None) -> LoadedModel:
 
 
 def _start_jvm(
-    ground: Ground, model: str | None, interpreter: Interpreter | None = None
+    ground: Ground, model: str | None, interpreter: GuestPython | None = None
 ) -> tuple[Enclosure, Guest | None]:
     """Start Java, and the guest of `interpreter`, in a sandbox, where they may read `model`; it is not closed yet."""
     enclosure = Enclosure(ground.sandbox, needs_loopback=runtime_of(ground.kind).needs_loopback)
@@ -252,11 +252,11 @@ def _start_jvm(
     return enclosure, guest
 
 
-def _files_of(interpreter: Interpreter | None) -> Sequence[str]:
+def _files_of(interpreter: GuestPython | None) -> Sequence[str]:
     return (interpreter.program, interpreter.site, *interpreter.reads) if interpreter else ()
 
 
-def _start_guest(interpreter: Interpreter, model: str, enclosure: Enclosure) -> Guest:
+def _start_guest(interpreter: GuestPython, model: str, enclosure: Enclosure) -> Guest:
     try:
         return start_guest(interpreter, model, enclosure)
     except (OSError, subprocess.SubprocessError) as error:

@@ -12,19 +12,19 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from hotswap.host.order import Interpreter
+from hotswap.host.order import GuestPython
 from hotswap.host.sandbox import Enclosure
 from hotswap.local.lifeline import die_with
 from hotswap.runtimes.python.calls import Guest
 
 _FOLDER: Final = Path(__file__).parents[1] / "runtimes" / "python"
 _FILE: Final = str(_FOLDER / "guest.py")
-_FLAVORS: Final = str(_FOLDER / "flavors.py")
+_FILES: Final = (_FILE, str(_FOLDER / "guest_model.py"), str(_FOLDER / "flavors.py"))
 _FLAGS: Final = ("-I", "-B", "-S", "-X", "utf8")
 _SOCKET_BYTES: Final = 1 << 20
 
 
-def start_guest(interpreter: Interpreter, model: str, enclosure: Enclosure) -> Guest:
+def start_guest(interpreter: GuestPython, model: str, enclosure: Enclosure) -> Guest:
     """Start the guest of a model; call it while this process has one thread, and has entered the enclosure.
 
     Raises OSError: the interpreter cannot be started.
@@ -40,7 +40,7 @@ def start_guest(interpreter: Interpreter, model: str, enclosure: Enclosure) -> G
         if sys.platform == "linux":  # elsewhere the limit does not cover mapped memory
             limit = interpreter.memory_mb << 20
             resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-        read = [interpreter.program, *filter(None, [interpreter.site]), *interpreter.reads, model, _FILE, _FLAVORS]
+        read = [interpreter.program, *filter(None, [interpreter.site]), *interpreter.reads, model, *_FILES]
         enclosure.shut_guest(read, folder)
 
     with theirs:

@@ -9,7 +9,7 @@ from hotswap.artifacts.pickles import first_pickle
 from hotswap.errors import SwapCode, SwapError
 from hotswap.generation import Configuration
 from hotswap.host.jvm_spec import make_ground
-from hotswap.host.order import Interpreter, Order
+from hotswap.host.order import GuestPython, Order
 from hotswap.host.sandbox import AUTO, Sandbox
 from hotswap.runtimes.kinds import runtime_of
 from hotswap.settings import Settings
@@ -34,7 +34,7 @@ class Load:
     sandbox: Sandbox = AUTO
     max_answer_bytes: int | None = None
     """The largest answer that the predictions topic allows; None: not known."""
-    interpreter: Interpreter | None = None
+    interpreter: GuestPython | None = None
     """For a kind whose models run in a process of their own."""
     verify: Callable[[], Awaitable[None]] = field(default=_trust, compare=False)
     """Verifies before each load that the artifact is the one that was published; raises SwapError."""

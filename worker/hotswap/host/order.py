@@ -21,7 +21,7 @@ class Ground:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Interpreter:
+class GuestPython:
     """The Python of a model's own process (guest.py): the program, the folder of the packages, its memory in MiB.
 
     `reads`: the files and folders beside these that it needs. `site`: empty if there are no packages.
@@ -50,4 +50,4 @@ class Order:
     samples: tuple[bytes, ...]
     is_low_priority: bool = False
     max_answer_bytes: int | None = None
-    interpreter: Interpreter | None = None
+    interpreter: GuestPython | None = None

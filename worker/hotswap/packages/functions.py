@@ -58,9 +58,14 @@ def draft_functions(name: str, interface: Interface, sample: Sample | None) -> D
         fields |= inward
         columns |= {column: valid for column, valid in inward.items() if column != valid}
         outputs |= {valid: output for output, valid in outward.items() if output != valid}
+    text = _text(name, rpcs, messages)
+    return Draft(text + "\n", fields, columns, outputs, [], [])
+
+
+def _text(name: str, rpcs: Sequence[str], messages: Sequence[str]) -> str:
     service = "".join(word[:1].upper() + word[1:] for word in re.split(r"\W|_", name) if word)
     package = re.sub(r"\W", "_", name).lower()
-    text = "\n\n".join(
+    return "\n\n".join(
         [
             f"// Drafted for {name}, functions in Python",
             'syntax = "proto3";',
@@ -69,7 +74,6 @@ def draft_functions(name: str, interface: Interface, sample: Sample | None) -> D
             *messages,
         ]
     )
-    return Draft(text + "\n", fields, columns, outputs, [], [])
 
 
 def _columns_of(sample: Sample | None) -> Fields | None:

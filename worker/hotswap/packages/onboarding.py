@@ -8,43 +8,36 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from hotswap.artifacts.detect import find_kind
 from hotswap.client import protos
-from hotswap.client.change import artifact_of, read_proto
+from hotswap.client.change import read_proto
 from hotswap.codec.proto import Schema
 from hotswap.codec.text.hints import explain_header
-from hotswap.environments.guests import interpreter_for
 from hotswap.errors import SwapCode, SwapError, UsageError
 from hotswap.generation import Configuration, Proto, frozen
 from hotswap.host.describe import ask
-from hotswap.host.facts import Description
 from hotswap.host.interface import Interface
-from hotswap.host.load import Load, sandbox_of
-from hotswap.host.order import Interpreter
-from hotswap.host.parent import ModelHost
+from hotswap.host.load import Load
 from hotswap.packages.draft import Draft, draft_proto, fields_of
 from hotswap.packages.fitting import renamed, unfilled
 from hotswap.packages.functions import draft_functions, rows_of
 from hotswap.packages.package import encode_samples, open_package, schema_of
 from hotswap.packages.packing import Content
 from hotswap.packages.sample import Sample, open_sample
+from hotswap.packages.staged import check, loading
 from hotswap.packages.versions import FIRST, Version, next_version
 from hotswap.runtimes.kinds import kinds, runtime_of
 from hotswap.settings import Settings
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
-_NO_PROTO = Proto("")
 _SPARK = "spark"
 _SHOWN = 20  # columns that are missing
 _USUAL_ANSWER_BYTES = 2_031_640  # what kafka/topics/topics.py allows a prediction beside its key and headers
 _NUMBER, _NUMBER_BYTES = "optional double", 8
-_DEADLINE_S = 10.0  # of a batch; unused, since the samples are scored while the host starts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,34 +94,33 @@ async def onboard(settings: Settings, wish: Wish) -> Onboarded:
 
     """
     kind, name, sample = wish.kind or find_kind(wish.model), _name(wish), _sample(wish)
-    async with AsyncExitStack() as held:
-        artifact = await held.enter_async_context(artifact_of(settings, wish.model, kind))
-        # A kind without a runtime here is packed for workers that have one; it cannot be described or checked here.
-        is_served = kind in kinds()
-        hosting = interpreter_for(settings, kind, artifact) if is_served else nullcontext()
-        interpreter = await held.enter_async_context(hosting)
-        load = partial(_load, settings, kind, artifact, interpreter)
+    # A kind without a runtime here is packed for workers that have one; it cannot be described or checked here.
+    is_served = kind in kinds()
+    async with loading(settings, wish.model, kind, is_served=is_served) as load:
         wish, interface = await _ask(wish, kind, sample, load) if is_served and not wish.proto else (wish, None)
         if sample and interface and interface.columns is not None:
             sample = sample.called_by([column.name for column in interface.columns])
-        about = (
-            f"{name}, {interface.description.partition(': ')[0]}" if interface else f"{name}, a model of kind {kind}"
-        )
+        what = interface.description.partition(": ")[0] if interface else f"a model of kind {kind}"
+        about = f"{name}, {what}"
         fitted = _fit(wish, _Known(name, kind, about, interface, sample))
         schema = await protos.in_thread(schema_of, fitted.proto)
         if wish.proto and sample:
-            described = await _check(load(fitted.configuration, fitted.proto)) if is_served else None
+            described = await check(load(fitted.configuration, fitted.proto)) if is_served else None
             fitted = fitted._replace(samples=renamed(sample, schema, fitted.configuration, described))
         samples = io.StringIO(fitted.samples, newline="")
         messages = encode_samples(samples, schema, f"sample {wish.sample}") if fitted.samples else ()
         if is_served:
-            description = await _check(load(fitted.configuration, fitted.proto, messages))
+            description = await check(load(fitted.configuration, fitted.proto, messages))
             if wish.proto and fitted.samples:
                 fitted.notes.extend(_lacking(wish, unfilled(fitted.samples, schema, description.reads)))
         else:
             fitted.notes.append(f"not checked: no runtime for kind {kind} is installed here")
+    return Onboarded(_content(wish, kind, name, about, schema, fitted), fitted.notes)
+
+
+def _content(wish: Wish, kind: str, name: str, about: str, schema: Schema, fitted: _Fitted) -> Content:
     version = _version(wish, schema)
-    content = Content(
+    return Content(
         name=name,
         version=version.number,
         reasons=version.reasons,
@@ -140,7 +132,6 @@ async def onboard(settings: Settings, wish: Wish) -> Onboarded:
         configuration=fitted.configuration,
         samples=fitted.samples,
     )
-    return Onboarded(content, fitted.notes)
 
 
 async def _ask(wish: Wish, kind: str, sample: Sample | None, load: Callable[..., Load]) -> tuple[Wish, Interface]:
@@ -301,37 +292,6 @@ def _remarks(known: _Known, draft: Draft, configuration: Configuration) -> Itera
             f"the answer to a row has {size:,} bytes, but a predictions topic usually allows {_USUAL_ANSWER_BYTES:,}: "
             "a swap to it is refused unless the topic's max.message.bytes is larger"
         )
-
-
-def _load(
-    settings: Settings,
-    kind: str,
-    artifact: Path,
-    interpreter: Interpreter | None,
-    configuration: Configuration,
-    proto: Proto = _NO_PROTO,
-    samples: tuple[bytes, ...] = (),
-) -> Load:
-    return Load(
-        generation=0,
-        kind=kind,
-        model=artifact,
-        proto=proto.source or b"",
-        is_descriptor_set=proto.is_descriptor_set,
-        configuration=configuration,
-        samples=samples,
-        heap_mb=settings.host_heap_mb,
-        sandbox=sandbox_of(settings),
-        interpreter=interpreter,
-    )
-
-
-async def _check(load: Load) -> Description:
-    host = ModelHost(load=load, deadline_s=_DEADLINE_S, on_restart=lambda _: None, on_unknown=lambda _, __: None)
-    try:
-        return await host.start()
-    finally:
-        await host.stop()
 
 
 def _version(wish: Wish, schema: Schema) -> Version:

@@ -203,7 +203,7 @@ class Settings(KafkaSettings, GroupSettings, TrustSettings, PythonSettings):
         10 << 30,
         ge=1,
         description="Disk space for fetched artifacts; unpacked ones (h2o, spark) count with their archives. The "
-        "least recently used are evicted.",
+        "least recently used are evicted. Environments of Python models may take as much again.",
     )
     max_artifact_bytes: int = Field(
         2 << 30, ge=1, description="Largest size of an artifact, both as a file and unpacked."

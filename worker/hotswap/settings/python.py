@@ -25,8 +25,7 @@ class PythonSettings(BaseSettings):
     environment_max_bytes: int = Field(
         4 << 30,
         ge=1 << 20,
-        description="Largest environment of a Python model: its packages, with what is needed to install them. The "
-        "environments of a machine together may take `cache_max_bytes`, in addition to the artifacts.",
+        description="Largest environment of a Python model: its packages, with what is needed to install them.",
     )
     python_memory_mb: int = Field(
         4_096,

@@ -39,15 +39,18 @@ class Part(NamedTuple):
     write: Callable[[str], bytes] | None = None
 
 
-def parts_of(encoder: Encoder, fills: Sequence[Fill], width: int) -> list[Part]:
-    """Return the parts of an answer with these fields, whose outputs are numbers up to `width`. Raises NotFlat."""
-    return [_part(fill, encoder, width) for fill in sorted(fills, key=lambda fill: fill.field.number)]
+def parts_of(encoder: Encoder, fills: Sequence[Fill], width: int, *, adds_labels: bool = False) -> list[Part]:
+    """Return the parts of an answer with these fields, whose outputs are numbers up to `width`. Raises NotFlat.
+
+    `adds_labels`: whoever scores adds a label for each text that an output has (`Part.write`).
+    """
+    return [_part(fill, encoder, width, adds_labels) for fill in sorted(fills, key=lambda fill: fill.field.number)]
 
 
-def _part(fill: Fill, encoder: Encoder, width: int) -> Part:
+def _part(fill: Fill, encoder: Encoder, width: int, adds_labels: bool) -> Part:  # noqa: FBT001 - of `parts_of` alone
     part, output, name = fill.field, fill.output, fill.field.name
     is_label = output.classes is not None
-    is_text = output.is_text and not output.is_vector
+    is_text = adds_labels and output.is_text and not output.is_vector
     is_whole = output.is_whole and not (output.is_vector or part.is_repeated) and _is_varint(part)
     if fill.parents or not (is_label or is_text or is_whole or part.cpp_type in FLOATS):
         raise NotFlat(f"output field `{name}` is nested, or neither a label nor a number")

@@ -61,12 +61,16 @@ def _flat(fallback: RowPlan) -> SealingFlatPlan:
     width = max(output.stop for output in model.outputs)
     is_scored = Output("", width, width + 1)
     # A part without bytes: a row that the model cannot be given has none of its classes, and so no answer.
-    parts = [Part(LABEL, is_scored, labels=[b""]), *parts_of(fallback.encoder, fallback.encoder.fills, width)]
+    parts = [
+        Part(LABEL, is_scored, labels=[b""]),
+        *parts_of(fallback.encoder, fallback.encoder.fills, width, adds_labels=True),
+    ]
     sources = [_source(source) for source in fallback.decoder.sources]
     wholes = [output.start for output in fallback.used if _is_whole(output)]
     written = [_WrittenTexts(place, part) for place, part in enumerate(parts) if part.write]
     texts = own("flat.Texts")()
-    scorer = _scorer(model, _Columns.of(sources), wholes, written, width, texts)
+    columns = _Columns.of(sources)
+    scorer = _scorer(_Blocks(model, columns, wholes, written, width), columns, width, texts)
     plan = SealingFlatPlan(fallback, scorer, sources=sources, parts=parts, width=is_scored.stop, texts=texts)
     for each in written:
         each.writer = plan.writer
@@ -165,49 +169,55 @@ def _exact(numbers: Matrix) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_
     return np.where(is_exact, numbers, 0.0).astype(np.int64), is_exact
 
 
-def _scorer(
-    model: RowModel,
-    columns: _Columns,
-    wholes: Sequence[int],
-    written: Sequence[_WrittenTexts],
-    width: int,
-    texts: Any,
-) -> Any:
-    """Return a BlockScorer, which adds to the scores of each row the class of a row that was scored."""
-    most = max(1, min(_MAX_ROWS, _MAX_NUMBERS // max(1, columns.size)))
-    shared = [bytearray(8 * most * count) for count in (columns.size, width + 1)]
-    rows, scores = (np.frombuffer(memory, np.float64).reshape(most, -1) for memory in shared)
-    known = np.array([None], object)
+class _Blocks:
+    """Scores blocks of rows, and adds to the scores of each row the class of a row that was scored."""
 
-    def score_good(table: Table, start: int, stop: int) -> None:
-        """Score rows, by halves if some of them make the model raise."""
-        try:
-            results = model.score(table.part(slice(start, stop)))
-            for place in wholes:
-                results.matrix[:, place] = results.objects[place]
-            for each in written:
-                results.matrix[:, each.start] = each.numbers(results.objects[each.start])
-            scores[start:stop, :width] = results.matrix
-            scores[start:stop, width] = 0.0
-        except Exception:  # noqa: BLE001 - the fallback finds the request that made the model raise, and reports it
-            middle = (start + stop) // 2
-            if start < middle:
-                score_good(table, start, middle)
-                score_good(table, middle, stop)
+    def __init__(
+        self, model: RowModel, columns: _Columns, wholes: Sequence[int], written: Sequence[_WrittenTexts], width: int
+    ) -> None:
+        self.most: Final = max(1, min(_MAX_ROWS, _MAX_NUMBERS // max(1, columns.size)))
+        self.shared: Final = [bytearray(8 * self.most * count) for count in (columns.size, width + 1)]
+        self._rows, self._scores = (np.frombuffer(memory, np.float64).reshape(self.most, -1) for memory in self.shared)
+        self._model = model
+        self._columns = columns
+        self._wholes = wholes
+        self._written = written
+        self._width = width
+        self._known = np.array([None], object)
 
-    def score(count: int, first: int, more: Any) -> None:
-        nonlocal known
-        scores[:count] = np.nan
+    def score(self, count: int, first: int, more: Any) -> None:
+        """Score the first rows of the block (CallbackScorer.java)."""
+        self._scores[:count] = np.nan
         # No exception may cross into Java: JPype 1.7.1 was seen to lose one, and the block before gave its scores.
         # Rows that were not scored have no class instead.
         with contextlib.suppress(Exception):
             if more is not None:
                 new = [text.decode() for text in Packed(bytes(more))]
-                known = np.array([*known[:first], *new, None], object)
-            table, is_held = columns.table(rows[:count], known)
-            score_good(table, 0, count)
-            scores[:count, width] = np.where(is_held, scores[:count, width], np.nan)
+                self._known = np.array([*self._known[:first], *new, None], object)
+            table, is_held = self._columns.table(self._rows[:count], self._known)
+            self._score_good(table, 0, count)
+            scored = self._scores[:count, self._width]
+            self._scores[:count, self._width] = np.where(is_held, scored, np.nan)
 
-    callback = jpype.JProxy("hotswap.flat.CallbackScorer$Callback", dict={"score": score})
-    buffers = [jpype.nio.convertToDirectBuffer(memory) for memory in shared]
-    return own("flat.CallbackScorer")(callback, texts, *buffers, columns.size, width + 1, most)
+    def _score_good(self, table: Table, start: int, stop: int) -> None:
+        """Score rows, by halves if some of them make the model raise."""
+        try:
+            results = self._model.score(table.part(slice(start, stop)))
+            for place in self._wholes:
+                results.matrix[:, place] = results.objects[place]
+            for each in self._written:
+                results.matrix[:, each.start] = each.numbers(results.objects[each.start])
+            self._scores[start:stop, : self._width] = results.matrix
+            self._scores[start:stop, self._width] = 0.0
+        except Exception:  # noqa: BLE001 - the fallback finds the request that made the model raise, and reports it
+            middle = (start + stop) // 2
+            if start < middle:
+                self._score_good(table, start, middle)
+                self._score_good(table, middle, stop)
+
+
+def _scorer(blocks: _Blocks, columns: _Columns, width: int, texts: Any) -> Any:
+    """Return a BlockScorer."""
+    callback = jpype.JProxy("hotswap.flat.CallbackScorer$Callback", dict={"score": blocks.score})
+    buffers = [jpype.nio.convertToDirectBuffer(memory) for memory in blocks.shared]
+    return own("flat.CallbackScorer")(callback, texts, *buffers, columns.size, width + 1, blocks.most)

@@ -44,14 +44,14 @@ class Hint(NamedTuple):
     may_miss: bool
 
 
-class Interface(NamedTuple):
+class FunctionTypes(NamedTuple):
     """What an operation's function takes and returns, as its type hints declare it; None where they do not."""
 
     columns: Sequence[Hint] | None
     answers: Sequence[Hint] | None
 
 
-class Found(NamedTuple):
+class RowFields(NamedTuple):
     """The fields of a row, and a line for each that a function can neither take nor return.
 
     `are_rows`: the message has rows in its only field.
@@ -85,7 +85,7 @@ def outputs_of(
     return [_output(place, hint) for place, hint in enumerate(hints) if hint.name]
 
 
-def fields_of(message: Descriptor) -> Found:
+def fields_of(message: Descriptor) -> RowFields:
     """Return the fields of a row: of the message, or of its only field if that is a repeated message."""
     lone = message.fields[0] if len(message.fields) == 1 else None
     row = lone.message_type if lone and lone.is_repeated and not is_map(lone) else None
@@ -95,7 +95,7 @@ def fields_of(message: Descriptor) -> Found:
             problems.append(f"field `{path}` is {type_name(part)}, which a function in Python does not take or return")
         else:
             fields.append((path, part))
-    return Found(fields, problems, row is not None)
+    return RowFields(fields, problems, row is not None)
 
 
 def _leaves(message: Descriptor, above: tuple[str, ...], path: str = "") -> Iterator[tuple[str, FieldDescriptor]]:

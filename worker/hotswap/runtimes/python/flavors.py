@@ -43,6 +43,8 @@ class MlflowModel:
         result = self._predict(self._input(columns))
         if hasattr(result, "iloc") and hasattr(result, "columns"):  # a DataFrame
             return result if any(isinstance(name, str) for name in result.columns) else result.to_numpy()
+        if hasattr(result, "iloc"):  # a Series, whose index is no name
+            return result.to_numpy()
         if isinstance(result, list) and result and all(isinstance(row, Mapping) for row in result):
             return {name: [row.get(name) for row in result] for name in result[0]}
         return result

@@ -2,11 +2,11 @@
 
     python -I -B -S guest.py CONNECTION
 
-This is the only file of ours in that process, but for flavors.py, which loads MLflow's folders. It needs nothing but
-Python's library (3.10 or newer), and uses NumPy where the model's environment has it. CONNECTION is the descriptor of a
-socket to the model host (calls.py), which shut this process in before its interpreter began. A frame, in both
-directions: the lengths of a head and a body (u32 each), the head (JSON), the body, whose buffers have the lengths of
-the head's `sizes`. Numbers are little-endian.
+The files of ours in that process are this one and guest_model.py, or flavors.py for a folder of MLflow. They need
+nothing but Python's library (3.10 or newer), and use NumPy where the model's environment has it. CONNECTION is the
+descriptor of a socket to the model host (calls.py), which shut this process in before its interpreter began. A frame,
+in both directions: the lengths of a head and a body (u32 each), the head (JSON), the body, whose buffers have the
+lengths of the head's `sizes`. Numbers are little-endian.
 
     to the guest    {"folder", "site", "mlflow"}: load the model there, with the packages in `site`; `mlflow` is null
                     or what flavors.py takes
@@ -31,7 +31,6 @@ from __future__ import annotations
 import array
 import gc
 import importlib.util
-import inspect
 import itertools
 import json
 import os
@@ -40,8 +39,7 @@ import site
 import struct
 import sys
 import traceback
-import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 Fields = Sequence[tuple[str, str]]
@@ -56,8 +54,19 @@ _KINDS = {"number": "fiub", "whole": "iub", "flag": "b", "numbers": "fiub", "who
 _MOST_WHOLE = (1 << 63) - 1
 _CALLED = {"number": "a number", "whole": "a whole number of 64 bits", "flag": "True or False", "text": "a text"}
 _OF_LISTS = {"numbers": "number", "wholes": "whole", "texts": "text"}
-_SCALARS = {float: "number", int: "whole", bool: "flag", str: "text"}
-_LISTS = {float: "numbers", int: "wholes", str: "texts"}
+
+
+def _beside(name: str) -> Any:
+    """Import a file beside this one, whose folder is no place for a model to look for modules."""
+    spec = importlib.util.spec_from_file_location(f"hotswap_{name}", pathlib.Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+MODEL = _beside("guest_model")
 
 
 class WrongAnswerError(Exception):
@@ -242,101 +251,12 @@ def _shown(value: Any) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
-# ---- the model
-
-
-class FunctionModel:
-    """A model of the functions in model.py: `load(folder)`, if there is one, and the operations."""
-
-    def __init__(self, folder: pathlib.Path) -> None:
-        """Import model.py and call its `load`; whatever these raise propagates."""
-        spec = importlib.util.spec_from_file_location("model", folder / "model.py")
-        assert spec is not None
-        assert spec.loader is not None
-        sys.path.insert(0, str(folder))
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["model"] = module
-        spec.loader.exec_module(module)
-        self.operations: dict[str, Callable[..., Any]] = dict(_operations(module))
-        if not self.operations:
-            raise WrongAnswerError("model.py has no function `predict(model, columns)`")
-        self.model = module.load(folder) if hasattr(module, "load") else None
-
-    def call(self, name: str, columns: dict[str, Any]) -> Any:
-        """Call an operation."""
-        return self.operations[name](self.model, columns)
-
-    def describe(self) -> dict[str, Any]:
-        """Return the columns and answers of each operation, as its type hints declare them; None where they do not."""
-        return {name: [_hinted(function, 1), _hinted(function, None)] for name, function in self.operations.items()}
-
-
-def _operations(module: Any) -> Iterable[tuple[str, Callable[..., Any]]]:
-    """Yield `predict`, and each public function of the module whose first of two parameters is called `model`."""
-    for name, function in vars(module).items():
-        if name == "predict" and callable(function):
-            yield name, function
-        elif inspect.isfunction(function) and function.__module__ == "model" and not name.startswith("_"):
-            parameters = list(inspect.signature(function).parameters)
-            if parameters[:1] == ["model"] and len(parameters) > 1:
-                yield name, function
-
-
-def _hinted(function: Callable[..., Any], place: int | None) -> list[list[Any]] | None:
-    """Return name, type and whether it may be missing, of each item of a parameter's TypedDict, or the result's."""
-    try:
-        hints = typing.get_type_hints(function)
-        name = "return" if place is None else list(inspect.signature(function).parameters)[place]
-        items = typing.get_type_hints(hints[name]) if typing.is_typeddict(hints[name]) else {}
-        return [[key, *_type(hint)] for key, hint in items.items()] or None
-    except (KeyError, TypeError, ValueError, NameError, IndexError, AttributeError):
-        return None
-
-
-def _type(hint: Any) -> tuple[str, bool]:
-    inner = [one for one in typing.get_args(hint) if one is not type(None)]
-    may_miss = type(None) in typing.get_args(hint)
-    if may_miss and len(inner) == 1:
-        hint = inner[0]
-    if typing.get_origin(hint) in (list, Sequence) and (of := typing.get_args(hint)):
-        return _LISTS[of[0]], may_miss
-    return _SCALARS[hint], may_miss
-
-
-def _mlflow_model(folder: pathlib.Path, order: Mapping[str, Any]) -> Any:
-    """Return a model in an MLflow folder."""
-    spec = importlib.util.spec_from_file_location("hotswap_flavors", pathlib.Path(__file__).with_name("flavors.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.MlflowModel(folder, order)
+# ---- calls
 
 
 def _called(model: Any, order: Mapping[str, Any], body: memoryview) -> Any:
     buffers = Buffers(body, order["sizes"])
     return model.call(order["call"], {name: buffers.values(kind) for name, kind in order["columns"]})
-
-
-def _told(result: Any) -> list[tuple[str, str]]:
-    """Return the names of what a function returned, each with the type of its values."""
-    if not (hasattr(result, "keys") and hasattr(result, "__getitem__")):
-        return [("prediction", _type_of(result))]
-    return [(str(name), _type_of(result[name])) for name in result.keys()]  # noqa: SIM118 - a DataFrame has columns
-
-
-def _type_of(values: Any) -> str:
-    values = values.tolist() if hasattr(values, "tolist") else values
-    found = [value for value in values if value is not None]
-    is_list = any(hasattr(value, "__len__") and not isinstance(value, str) for value in found)
-    kinds = set(map(type, itertools.chain.from_iterable(found) if is_list else found))
-    if kinds and all(issubclass(kind, str) for kind in kinds):
-        one = "text"
-    elif kinds and all(kind.__name__ in ("bool", "bool_") for kind in kinds):
-        one = "whole" if is_list else "flag"
-    else:
-        one = "whole" if kinds and all(issubclass(kind, int) for kind in kinds) else "number"
-    return f"{one}s" if is_list else one
 
 
 def _answer(result: Any, order: Mapping[str, Any]) -> list[Any]:
@@ -378,7 +298,8 @@ def main() -> None:
     try:
         if order["site"]:
             site.addsitedir(order["site"])
-        model = _mlflow_model(folder, order["mlflow"]) if order["mlflow"] else FunctionModel(folder)
+        mlflow = order["mlflow"]
+        model = _beside("flavors").MlflowModel(folder, mlflow) if mlflow else MODEL.FunctionModel(folder)
         numpy = _numpy()
         versions = f"Python {sys.version.split()[0]}" + (f", numpy {numpy.__version__}" if numpy else "")
         versions += getattr(model, "versions", "")
@@ -393,7 +314,7 @@ def main() -> None:
         order, body = receive(connection)
         try:
             result = _called(model, order, body)
-            told = {} if order["answers"] else {"answers": _told(result)}
+            told = {} if order["answers"] else {"answers": MODEL.told(result)}
             answers = _answer(result, order) if order["answers"] else []
         except BaseException as error:  # noqa: BLE001 - the same: of one batch
             send(connection, {"ticket": order["ticket"], "error": _explained(error, str(folder))})

@@ -28,9 +28,9 @@ from hotswap.runtimes.flat.scorer import plan_of
 from hotswap.runtimes.options import check_options
 from hotswap.runtimes.python.calls import Guest
 from hotswap.runtimes.python.fields import (
-    Found,
+    FunctionTypes,
     Hint,
-    Interface,
+    RowFields,
     answer_type,
     columns_of,
     fields_of,
@@ -82,7 +82,7 @@ class PythonModel:
         return f"functions in Python: {', '.join(self._operations)}"
 
     @property
-    def functions(self) -> dict[str, Interface]:
+    def functions(self) -> dict[str, FunctionTypes]:
         """The columns and answers of each function, as far as they are known."""
         return self._operations
 
@@ -107,7 +107,7 @@ class PythonModel:
                 answers = _hints([[*answer, False] for answer in told] if isinstance(told, list) else told)
             except (ModelError, TypeError, ValueError) as error:
                 raise SwapError(SwapCode.MODEL_INVALID, f"the sample cannot be scored: {error}") from error
-            self._operations[name] = Interface(known.columns, answers)
+            self._operations[name] = FunctionTypes(known.columns, answers)
 
     def plan(self, operation: Operation, configuration: Configuration) -> RowPlan | FlatPlan:
         """Return the plan of an operation. Raises SwapError SCHEMA_MISMATCH if no function answers it."""
@@ -127,14 +127,16 @@ class PythonModel:
         plan.problems = [*problems, *plan.problems]
         return plan
 
-    def _named(self, hinted: Interface, incoming: Found, outgoing: Found, configuration: Configuration) -> Interface:
+    def _named(
+        self, hinted: FunctionTypes, incoming: RowFields, outgoing: RowFields, configuration: Configuration
+    ) -> FunctionTypes:
         columns, answers = hinted
         if self._nameless[0]:
             called = {path: name for name, path in configuration.columns.items()}
             columns = named_as(columns, incoming, called)
         if self._nameless[1]:
             answers = named_as(answers, outgoing, configuration.outputs)
-        return Interface(columns, answers)
+        return FunctionTypes(columns, answers)
 
     def _function_of(self, operation: Operation) -> str:
         rpc = operation.name
@@ -163,7 +165,7 @@ class _Function:
 
     @classmethod
     def of(
-        cls, guest: Guest, name: str, operation: Operation, configuration: Configuration, hinted: Interface
+        cls, guest: Guest, name: str, operation: Operation, configuration: Configuration, hinted: FunctionTypes
     ) -> "_Function":
         """Return the function for an operation of the proto; its plan finds what does not fit."""
         incoming, outgoing = descriptor_of(operation.input), descriptor_of(operation.output)
@@ -217,11 +219,11 @@ def _sampled(name: str, values: Sequence[Any]) -> tuple[str, str, Sequence[Any]]
     return name, "number" if None in values else kind, values
 
 
-def _interfaces(told: object) -> dict[str, Interface]:
+def _interfaces(told: object) -> dict[str, FunctionTypes]:
     """Read what a guest says of its functions, which its model may have written. Raises SwapError MODEL_INVALID."""
     functions: dict[Any, Any] = told if isinstance(told, dict) and 0 < len(told) <= _MOST else {"": ()}
     try:
-        return {_name(name): Interface(*(_hints(part) for part in parts)) for name, parts in functions.items()}
+        return {_name(name): FunctionTypes(*(_hints(part) for part in parts)) for name, parts in functions.items()}
     except (TypeError, ValueError) as error:
         raise SwapError(SwapCode.MODEL_INVALID, f"the model's description of itself is malformed: {error}") from error
 

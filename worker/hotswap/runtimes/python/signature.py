@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from hotswap.runtimes.python.fields import Found, Hint
+from hotswap.runtimes.python.fields import Hint, RowFields
 
 _COLUMNS: Final = {
     "double": "number",
@@ -67,7 +67,7 @@ def read_signature(signature: object, *, is_of_hints: object = False) -> Signatu
     return Signature(columns, answers, (_is_nameless(inputs), _is_nameless(outputs)), order)
 
 
-def named_as(hints: Sequence[Hint] | None, found: Found, names: Mapping[str, str]) -> Sequence[Hint] | None:
+def named_as(hints: Sequence[Hint] | None, found: RowFields, names: Mapping[str, str]) -> Sequence[Hint] | None:
     """Return the hint of a nameless column or answer under the name of a proto's only field; `names`: path -> name.
 
     None, for the fields themselves, if they are several for a list of numbers: a field for each.

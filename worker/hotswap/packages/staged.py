@@ -1,0 +1,63 @@
+"""Loads a model that is being packed as a worker would stage it."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext
+from functools import partial
+from pathlib import Path
+
+from hotswap.client.change import artifact_of
+from hotswap.environments.guests import interpreter_for
+from hotswap.generation import Configuration, Proto
+from hotswap.host.facts import Description
+from hotswap.host.load import Load, sandbox_of
+from hotswap.host.order import GuestPython
+from hotswap.host.parent import ModelHost
+from hotswap.settings import Settings
+
+_NO_PROTO = Proto("")
+_DEADLINE_S = 10.0  # of a batch; unused, since the samples are scored while the host starts
+
+
+@asynccontextmanager
+async def loading(settings: Settings, model: Path, kind: str, *, is_served: bool) -> AsyncIterator[Callable[..., Load]]:
+    """Yield what makes the load of a model, whose artifact and environment are kept meanwhile. Raises SwapError.
+
+    Without `is_served`, there is no runtime for its kind here.
+    """
+    async with (
+        artifact_of(settings, model, kind) as artifact,
+        interpreter_for(settings, kind, artifact) if is_served else nullcontext() as interpreter,
+    ):
+        yield partial(_load, settings, kind, artifact, interpreter)
+
+
+def _load(
+    settings: Settings,
+    kind: str,
+    artifact: Path,
+    interpreter: GuestPython | None,
+    configuration: Configuration,
+    proto: Proto = _NO_PROTO,
+    samples: tuple[bytes, ...] = (),
+) -> Load:
+    return Load(
+        generation=0,
+        kind=kind,
+        model=artifact,
+        proto=proto.source or b"",
+        is_descriptor_set=proto.is_descriptor_set,
+        configuration=configuration,
+        samples=samples,
+        heap_mb=settings.host_heap_mb,
+        sandbox=sandbox_of(settings),
+        interpreter=interpreter,
+    )
+
+
+async def check(load: Load) -> Description:
+    """Load, score the samples, and return what the host says of itself. Raises SwapError."""
+    host = ModelHost(load=load, deadline_s=_DEADLINE_S, on_restart=lambda _: None, on_unknown=lambda _, __: None)
+    try:
+        return await host.start()
+    finally:
+        await host.stop()
