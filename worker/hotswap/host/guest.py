@@ -25,7 +25,7 @@ _SOCKET_BYTES: Final = 1 << 20
 
 
 def start_guest(interpreter: GuestPython, model: str, enclosure: Enclosure) -> Guest:
-    """Start the guest of a model; call it while this process has one thread, and has entered the enclosure.
+    """Start the guest of a model; call it while this process has one thread, and enters the enclosure.
 
     Raises OSError: the interpreter cannot be started.
     """
