@@ -318,15 +318,11 @@ async def test_what_a_function_may_not_do_is_refused_to_it(tmp_path: Path) -> No
 
 
 async def test_a_function_sees_its_own_process_as_threadpoolctl_does(tmp_path: Path) -> None:
-    model = """
-        def predict(model, columns):
-            return ["libc" if "libc" in open("/proc/self/maps").read() else "none"] * len(columns["x"])
-    """
-    source = proto("double x = 1;", "string seen = 1;")
-    async with serving(load_of(written(tmp_path / "m", model), source)) as host:
-        (one,) = await answered(host, source, {"x": 1.0})
+    model = "def predict(model, columns): return [open('/proc/self/maps').read().count('libc')] * len(columns['x'])"
+    async with serving(load_of(written(tmp_path / "m", model), NUMBER)) as host:
+        (one,) = await answered(host, NUMBER, {"x": 1.0})
 
-    assert one.seen == "libc"
+    assert one.y > 0
 
 
 async def test_packages_that_run_code_as_they_are_found_run_it_in_the_sandbox(tmp_path: Path) -> None:

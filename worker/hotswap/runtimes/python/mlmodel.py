@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from hotswap.errors import SwapCode, SwapError
 from hotswap.local.yaml_text import MOST_BYTES, parse
-from hotswap.runtimes.python.signature import Signature, read_signature
+from hotswap.runtimes.python.signature import MlflowSignature, read_signature
 
 _LOADERS: Final = {
     "mlflow.sklearn": "sklearn",
@@ -34,7 +34,7 @@ class Mlmodel:
     """A model in MLflow's folder: the guest's order, as JSON has it, and the signature."""
 
     order: Mapping[str, Any]
-    signature: Signature
+    signature: MlflowSignature
 
 
 def read_mlmodel(folder: Path) -> Mlmodel | None:
@@ -44,11 +44,15 @@ def read_mlmodel(folder: Path) -> Mlmodel | None:
             raw = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise SwapError(
+            SwapCode.MODEL_INVALID, f"MLmodel, which describes the model, is unreadable: {error}"
+        ) from error
     try:
         document = _mapping(parse(raw), "it")
         signature = read_signature(document.get("signature"), is_of_hints=document.get("is_signature_from_type_hint"))
         return Mlmodel({**_order(folder, document), **signature.order}, signature)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise SwapError(SwapCode.MODEL_INVALID, f"MLmodel, which describes the model, does not fit: {error}") from error
 
 
@@ -57,12 +61,12 @@ def _order(folder: Path, document: Mapping[str, Any]) -> dict[str, Any]:
     if "python_function" not in flavors:
         raise ValueError(f"it has no flavor python_function, but {', '.join(map(str, flavors)) or 'none'}")
     function = _mapping(flavors["python_function"], "`python_function`")
-    module = function.get("loader_module")
+    module = str(function.get("loader_module"))
     code = _inside(folder, function["code"], "code") if function.get("code") else None
-    is_own = isinstance(module, str) and code and module.partition(".")[0] != "mlflow"
-    if not (is_own and _is_dotted(str(module))) and module not in _LOADERS:
+    is_own = code and module.partition(".")[0] != "mlflow"
+    if not (is_own and _is_dotted(module)) and module not in _LOADERS:
         raise ValueError(f"models of MLflow's `{module}` are not served; {_SUPPORTED}")
-    loader = _LOADERS.get(str(module), "module")
+    loader = _LOADERS.get(module, "module")
     flavor = _mapping(flavors.get(loader, {}), f"flavor `{loader}`")
     return {
         "loader": loader,

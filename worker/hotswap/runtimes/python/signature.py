@@ -25,7 +25,7 @@ _NAMELESS: Final = ("input", "prediction")
 _ROWS: Final = -1  # a shape's first size
 
 
-class Signature(NamedTuple):
+class MlflowSignature(NamedTuple):
     """What a signature declares, as far as it does: `order` is the guest's part of it.
 
     `nameless`: whether the only column, and the only answer, has no name, and so goes by that of any field.
@@ -47,7 +47,7 @@ class _Item(NamedTuple):
     may_miss: bool
 
 
-def read_signature(signature: object, *, is_of_hints: object = False) -> Signature:
+def read_signature(signature: object, *, is_of_hints: object = False) -> MlflowSignature:
     """Read MLmodel's `signature`, which may be None; `is_of_hints`: MLflow made it of type hints. Raises ValueError."""
     if is_of_hints:
         raise ValueError(
@@ -64,7 +64,7 @@ def read_signature(signature: object, *, is_of_hints: object = False) -> Signatu
         "interface": [columns, answers],
         "params": {_text(param.get("name")): param.get("default") for param in _listed(parts.get("params"), "params")},
     }
-    return Signature(columns, answers, (_is_nameless(inputs), _is_nameless(outputs)), order)
+    return MlflowSignature(columns, answers, (_is_nameless(inputs), _is_nameless(outputs)), order)
 
 
 def named_as(hints: Sequence[Hint] | None, found: RowFields, names: Mapping[str, str]) -> Sequence[Hint] | None:
@@ -104,7 +104,7 @@ def _items(text: object, what: str) -> list[_Item]:
 
 
 def _item(each: Mapping[str, Any], what: str) -> _Item:
-    name, kind = _text(each.get("name", "")), each.get("type")
+    name, kind = _text(each.get("name") or ""), each.get("type")
     if kind == "tensor":
         spec = each.get("tensor-spec")
         return _tensor(name, spec if isinstance(spec, dict) else {}, what)
