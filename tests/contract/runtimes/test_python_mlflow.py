@@ -156,6 +156,41 @@ async def test_a_nameless_answer_is_the_only_field_whatever_its_name(tmp_path: P
     assert answer == {"outcome": "leaves"}
 
 
+async def test_a_nameless_column_is_the_only_field_whatever_its_name() -> None:
+    pytest.importorskip("onnxruntime")
+    source = proto("repeated float pixels = 1;", "int64 label = 1;")
+    async with serving(loaded("mlflow_onnx", source)) as host:
+        answers = await answered(host, source, [{"pixels": [2.0, 0.2, 0.1, 3.2]}, {"pixels": [3.4, 4.4, 2.2, 6.5]}])
+
+    assert answers == [{"label": "0"}, {"label": "2"}]
+
+
+async def test_each_column_has_the_type_of_the_signature(tmp_path: Path) -> None:
+    kinds = {"double": "float64", "float": "float32", "long": "int64", "integer": "int32", "boolean": "bool"}
+    kinds |= {"string": "object", "datetime": "datetime64[ns]"}
+    (tmp_path / "types.py").write_text(
+        "import mlflow\n"
+        "class Model(mlflow.pyfunc.PythonModel):\n"
+        "    def predict(self, model_input):\n"
+        "        return [' '.join(f'{name}={kind}' for name, kind in model_input.dtypes.items())] * len(model_input)\n"
+        "mlflow.models.set_model(Model())\n"
+    )
+    columns = json.dumps([{"type": kind, "name": kind} for kind in kinds])
+    (tmp_path / "MLmodel").write_text(
+        "flavors:\n  python_function: {loader_module: mlflow.pyfunc.loaders.code_model, model_code_path: types.py}\n"
+        f"signature: {{inputs: '{columns}'}}\n"
+    )
+    source = proto(
+        "double double = 1; float float = 2; int64 long = 3; int32 integer = 4; bool boolean = 5; "
+        "optional string string = 6; string datetime = 7;",
+        "string seen = 1;",
+    )
+    async with serving(loaded("", source, tmp_path)) as host:
+        (answer,) = await answered(host, source, [{"datetime": "2026-12-03T00:11:46"}])
+
+    assert answer == {"seen": " ".join(f"{name}={kind}" for name, kind in kinds.items())}
+
+
 async def test_the_signature_is_checked_against_the_proto() -> None:
     source = proto("optional double age = 1; optional string city = 3;", "double prediction = 1;")
 

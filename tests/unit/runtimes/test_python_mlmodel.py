@@ -79,6 +79,11 @@ def test_code_whose_name_is_none_is_refused(tmp_path, name):
     assert "`model_code_path`" in refusal_of(folder_of(tmp_path, CODE | {"model_code_path": name}))
 
 
+def test_a_path_that_leads_back_into_the_folder_is_refused_as_well(tmp_path):
+    for path in ("inside/../price.py", str(tmp_path / "price.py")):
+        assert "`python_model`" in refusal_of(folder_of(tmp_path, *PLACES["python_model"](path)))
+
+
 def test_links_within_the_folder_are_followed(tmp_path):
     (tmp_path / "table").symlink_to("inside/table.json")
 
