@@ -317,6 +317,14 @@ async def test_what_a_function_may_not_do_is_refused_to_it(tmp_path: Path) -> No
     assert {name: outcome for name, outcome in found.items() if outcome not in refused} == {}
 
 
+async def test_a_function_sees_its_own_process_as_threadpoolctl_does(tmp_path: Path) -> None:
+    model = "def predict(model, columns): return [open('/proc/self/maps').read().count('libc')] * len(columns['x'])"
+    async with serving(load_of(written(tmp_path / "m", model), NUMBER)) as host:
+        (one,) = await answered(host, NUMBER, {"x": 1.0})
+
+    assert one.y > 0
+
+
 async def test_packages_that_run_code_as_they_are_found_run_it_in_the_sandbox(tmp_path: Path) -> None:
     site = tmp_path / "site"
     site.mkdir()

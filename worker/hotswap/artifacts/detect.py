@@ -9,6 +9,8 @@ from typing import Final
 
 from hotswap.artifacts.archive import list_names, write_zip
 from hotswap.artifacts.foreign import describe, is_booster, is_lightgbm, is_onnx
+from hotswap.artifacts.mlflow import NAME as MLMODEL
+from hotswap.artifacts.mlflow import read_flavors
 from hotswap.errors import SwapError, UsageError
 
 _SPARK: Final = re.compile(r"([^/]+/)?metadata/part-[^/]+")
@@ -27,7 +29,7 @@ def _is_onnx(names: Sequence[str]) -> bool:
 
 
 def _is_python(names: Sequence[str]) -> bool:
-    return "model.py" in names
+    return "model.py" in names or MLMODEL in names
 
 
 def _is_java(names: Sequence[str]) -> bool:
@@ -37,7 +39,7 @@ def _is_java(names: Sequence[str]) -> bool:
 _SIGNS: Final[dict[str, tuple[str, Callable[[Sequence[str]], bool]]]] = {
     "h2o": ("a MOJO's model.ini at its top", _is_mojo),
     "spark": ("metadata/part-* of a saved Spark pipeline", _is_spark),
-    "python": ("a model.py at its top", _is_python),
+    "python": ("a model.py, or MLflow's MLmodel, at its top", _is_python),
     "onnx": ("a file that ends with .onnx", _is_onnx),
     "java": ("META-INF/MANIFEST.MF of a jar, or only jars", _is_java),
 }
@@ -84,6 +86,8 @@ def find_kind(path: Path) -> str:
     if "modelpackage.zip" in names:
         why = "is a package, not a model"
         raise UnknownKind(f"{path} {why}: pass it with --package", why)
+    if MLMODEL in names:
+        _check_flavors(path)
     found = next((kind for kind, (_, fits) in _SIGNS.items() if fits(names)), None)
     if found is None and (what := describe(path)):
         raise UnknownKind(f"{path} {what}", what)
@@ -95,6 +99,18 @@ def find_kind(path: Path) -> str:
 
         return "python-pickle" if first_pickle(path) else found
     return found
+
+
+def _check_flavors(path: Path) -> None:
+    """Raise UnknownKind unless an MLflow folder has a function in Python, and is not H2O's."""
+    try:
+        flavors = read_flavors(path)
+    except ValueError as error:
+        why = f"has an MLmodel that cannot be read: {error}"
+        raise UnknownKind(f"{path} {why}", why) from error
+    if "python_function" not in flavors or "h2o" in flavors:
+        what = describe(path)
+        raise UnknownKind(f"{path} {what}", what)
 
 
 def explain(path: Path, kind: str = "") -> str:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from hotswap.artifacts.look import HEAD, Look, look_at
+from hotswap.artifacts.look import Look, look_at
+from hotswap.artifacts.mlflow import read_flavors
 from hotswap.errors import SwapError
 
 _SHOWN: Final = 4
@@ -21,6 +22,7 @@ _MOJO: Final = "export its MOJO: model.download_mojo(path)"
 _SAVE_BOOSTER: Final = 'load it with the XGBoost that wrote it, and pass what model.save_model("model.ubj") writes'
 _SAVE_TEXT: Final = 'save its booster as text, and pass that as kind lightgbm: model.booster_.save_model("model.txt")'
 _SKLEARN: Final = "no kind serves it: `hotswap pack FILE --sample data.csv` converts a model of scikit-learn to ONNX"
+_PYTHON_FUNCTION: Final = "kind python serves one with MLmodel at its top and the flavor python_function in it"
 _DATA: Final = "pass a MOJO, a saved Spark pipeline or a jar"
 
 _LIBRARIES: Final = {
@@ -39,7 +41,6 @@ _OLD_BOOSTER: Final = re.compile(
     rb"\x00(?:binary|count|multi|rank|reg|survival):[a-z:_]+.{8}(?:gbtree|gblinear|dart)", re.DOTALL
 )
 _H2O_BINARY: Final = re.compile(rb"\x1c\xed[\x02-\x20](\d+(?:\.\d+)+)")
-_FLAVOR: Final = re.compile(r"^  (\w+):", re.MULTILINE)
 _TOO_DEEP: Final = re.compile(r"((?:[^/]+/)+)metadata/part-[^/]+")
 
 
@@ -144,10 +145,9 @@ def _is_core_ml(look: Look) -> bool:
 
 def _flavors(look: Look) -> str:
     try:
-        text = (look.path / "MLmodel").read_bytes()[:HEAD].decode(errors="replace")
-    except OSError:
+        flavors = [name for name in read_flavors(look.path) if name.isidentifier()]
+    except (OSError, ValueError):
         return ""
-    flavors = _FLAVOR.findall(text.partition("flavors:\n")[2])
     return f" (flavors {', '.join(flavors[:_SHOWN])})" if flavors else ""
 
 
@@ -211,7 +211,7 @@ _TABLE: Final[tuple[_Foreign, ...]] = (
         _inner_mojo,
     ),
     # Python's
-    _Foreign("an MLflow folder{}", lambda look: look.has("MLmodel"), _NONE, _flavors),
+    _Foreign("an MLflow folder{}", lambda look: look.has("MLmodel"), _PYTHON_FUNCTION, _flavors),
     _Foreign("a TorchScript model of PyTorch", lambda look: _is_torch_zip(look) and look.has("constants.pkl"), _NONE),
     _Foreign(
         "a model or weights of PyTorch",

@@ -1,7 +1,8 @@
 """Finds Python pickles among a model's files: whoever loads one runs the code in it, which nobody can read before.
 
 A pickle is recognized by how it begins, also in compressed files, in zips (as PyTorch writes) and in arrays of objects
-of NumPy, or by its name. Code that is written to hide one hides it: model.py may as well do itself what it would do.
+of NumPy, or by its name, or because MLflow's MLmodel says so. Code that is written to hide one hides it: model.py may
+as well do itself what it would do.
 """
 
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from hotswap.artifacts.look import HEAD, Look
+from hotswap.artifacts.mlflow import declared_pickle
 
 _NAMES: Final = (".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle")
 _MODERN: Final = re.compile(rb"\x80[\x02-\x05]")
@@ -22,6 +24,8 @@ _DEEPEST: Final = 2  # zips in zips
 
 def first_pickle(model: Path) -> str:
     """Return the name of the first pickle in a model's folder or zip; empty if none is recognized. Raises OSError."""
+    if declared := declared_pickle(model):
+        return declared
     if not model.is_dir():
         with model.open("rb") as file:
             return next(_in_file(model.name, file, _DEEPEST), "")

@@ -230,8 +230,13 @@ def _start_jvm(
 ) -> tuple[Enclosure, Guest | None]:
     """Start Java, and the guest of `interpreter`, in a sandbox, where they may read `model`; it is not closed yet."""
     enclosure = Enclosure(ground.sandbox, needs_loopback=runtime_of(ground.kind).needs_loopback)
-    enclosure.enter([*ground.java_files, *ground.classpath, *filter(None, [model]), *_files_of(interpreter)])
-    guest = _start_guest(interpreter, model, enclosure) if interpreter and model else None
+    guests: list[Guest] = []
+    files = [*ground.java_files, *ground.classpath, *filter(None, [model]), *_files_of(interpreter)]
+    if interpreter and model:
+        enclosure.enter(files, lambda: guests.append(_start_guest(interpreter, model, enclosure)))
+    else:
+        enclosure.enter(files)
+    guest = guests[0] if guests else None
     # The heap, plus what a JVM, numpy and protobuf need beside it. Exceeding it ends this process and no other.
     limit = (ground.heap_mb << 20) + _BEYOND_HEAP_BYTES
     if sys.platform == "linux":  # elsewhere the limit does not cover mapped memory

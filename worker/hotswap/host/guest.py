@@ -19,13 +19,13 @@ from hotswap.runtimes.python.calls import Guest
 
 _FOLDER: Final = Path(__file__).parents[1] / "runtimes" / "python"
 _FILE: Final = str(_FOLDER / "guest.py")
-_FILES: Final = (_FILE, str(_FOLDER / "guest_model.py"))
+_FILES: Final = (_FILE, str(_FOLDER / "guest_model.py"), str(_FOLDER / "flavors.py"))
 _FLAGS: Final = ("-I", "-B", "-S", "-X", "utf8")
 _SOCKET_BYTES: Final = 1 << 20
 
 
 def start_guest(interpreter: GuestPython, model: str, enclosure: Enclosure) -> Guest:
-    """Start the guest of a model; call it while this process has one thread, and has entered the enclosure.
+    """Start the guest of a model; call it while this process has one thread, and enters the enclosure.
 
     Raises OSError: the interpreter cannot be started.
     """

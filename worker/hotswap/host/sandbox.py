@@ -119,17 +119,25 @@ class Enclosure:
         self.missing: list[str] = []
         """The layers that this machine lacks, each with the reason."""
 
-    def enter(self, read: Iterable[str]) -> None:
-        """Keep only the current folder, which is writable, and a host's readable folders, with `read`."""
+    def enter(self, read: Iterable[str], fork: Callable[[], None] = lambda: None) -> None:
+        """Keep only the current folder, which is writable, and a host's readable folders, with `read`.
+
+        `fork` may start a process that shuts itself in (shut_guest). It is called in the namespaces, and before files
+        are restricted: a rule for /proc/self is one for the process that made it, so that a child of the restricted
+        process could not read its own, as threadpoolctl does, without which scikit-learn's forests are not loaded.
+        """
         if self._sandbox.mode == "off":
+            fork()
             return
         if sys.platform != "linux":
             self.missing.append(f"files and system calls: {sys.platform} has no sandbox for them")
+            fork()
             return
         if len(list(Path("/proc/self/task").iterdir())) > 1:
             self.missing.append("files: threads that have begun already keep their rights")
         _limit(self._sandbox.folder_mb << 20)
         self._enter_namespaces()
+        fork()
         paths = [*_SYSTEM, *_python(), *self._sandbox.read, *filter(None, [self._sandbox.cache]), *read]
         self._try(
             f"files (Landlock, ABI {landlock.abi()})",
@@ -151,17 +159,17 @@ class Enclosure:
             )
 
     def shut_guest(self, read: Iterable[str], folder: str) -> None:
-        """Shut in a process that was forked off this one, before it starts a program of its own (guest.py).
+        """Shut in a process that `enter` had forked off this one, before it starts a program of its own (guest.py).
 
-        It keeps what `enter` left, and of that only `folder`, which is writable, the system's files and `read`. It may
-        start a program, in its own place: none can do more than it could.
+        It keeps only `folder`, which is writable, the system's files and `read`. It may start a program, in its own
+        place: none can do more than it could. Raises OSError if the machine's Landlock refuses.
         """
         if self._sandbox.mode == "off" or sys.platform != "linux":
             return
-        # What is missing on this machine, this process has reported of itself.
-        with contextlib.suppress(OSError):
+        if landlock.abi():  # without, this process reports it of itself; with one, it has to hold
             paths = [*_SYSTEM, *self._sandbox.read, *read]
             landlock.restrict(read=paths, write=(folder, "/dev/null"), has_tcp=self._has_sockets)
+        _drop_capabilities()
         with contextlib.suppress(OSError):
             seccomp.install(_rules(has_sockets=self._has_sockets, may_exec=True))
 

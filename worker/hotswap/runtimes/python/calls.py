@@ -46,9 +46,12 @@ class Guest:
         self._connection = connection
         self._ticket = 0
 
-    def load(self, folder: str, site: str) -> dict[str, Any]:
-        """Have it load the model; return what it says of that. Raises SwapError MODEL_INVALID with its error."""
-        self._send({"folder": folder, "site": site}, [])
+    def load(self, folder: str, site: str, mlflow: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Have it load the model; return what it says of that. Raises SwapError MODEL_INVALID with its error.
+
+        `mlflow`: how to load an MLflow folder (mlmodel.py).
+        """
+        self._send({"folder": folder, "site": site, "mlflow": mlflow}, [])
         head, _ = self._receive(_MAX_BODY)
         if "error" in head:
             raise SwapError(SwapCode.MODEL_INVALID, f"the model cannot be loaded: {_text(head['error'])}")

@@ -2,13 +2,14 @@
 
     python -I -B -S guest.py CONNECTION
 
-The files of ours in that process are this one and guest_model.py. They need nothing but Python's library (3.10 or
-newer), and use NumPy where the model's environment has it. CONNECTION is the descriptor of a socket to the model host
-(calls.py), which shut this process in before its interpreter began. A frame, in both directions: the lengths of a head
-and a body (u32 each), the head (JSON), the body, whose buffers have the lengths of the head's `sizes`. Numbers are
-little-endian.
+The files of ours in that process are this one and guest_model.py, or flavors.py for a folder of MLflow. They need
+nothing but Python's library (3.10 or newer), and use NumPy where the model's environment has it. CONNECTION is the
+descriptor of a socket to the model host (calls.py), which shut this process in before its interpreter began. A frame,
+in both directions: the lengths of a head and a body (u32 each), the head (JSON), the body, whose buffers have the
+lengths of the head's `sizes`. Numbers are little-endian.
 
-    to the guest    {"folder", "site"}: load the model there, with the packages in `site`
+    to the guest    {"folder", "site", "mlflow"}: load the model there, with the packages in `site`; `mlflow` is null
+                    or what flavors.py takes
                     {"ticket", "call", "rows", "columns": [[name, type]], "answers": [[name, type]]}; without answers
                     to be told which there are
     from it         {"operations", "versions"}, or {"error"}
@@ -28,6 +29,7 @@ The buffers of a column, by its type, and its values in Python, an array of NumP
 from __future__ import annotations
 
 import array
+import contextlib
 import gc
 import importlib.util
 import itertools
@@ -260,12 +262,14 @@ def _called(model: Any, order: Mapping[str, Any], body: memoryview) -> Any:
 
 def _answer(result: Any, order: Mapping[str, Any]) -> list[Any]:
     """Return the buffers of the answers that a function was asked for. Raises WrongAnswerError."""
-    rows = order["rows"]
+    rows, names = order["rows"], [name for name, _ in order["answers"]]
+    if len(names) > 1 and getattr(result, "shape", None) == (rows, len(names)) and not hasattr(result, "keys"):
+        result = dict(zip(names, result.T))  # noqa: B905 - of Python 3.10. A matrix: a column for each
     if not (hasattr(result, "keys") and hasattr(result, "__getitem__")):
-        if len(order["answers"]) != 1:
-            names = ", ".join(f"`{name}`" for name, _ in order["answers"])
-            raise WrongAnswerError(f"it returned {_shown(result)}, not a dict with {names}")
-        result = {order["answers"][0][0]: result}
+        if len(names) != 1:
+            wanted = ", ".join(f"`{name}`" for name in names)
+            raise WrongAnswerError(f"it returned {_shown(result)}, not a dict with {wanted}")
+        result = {names[0]: result}
     answers: list[Any] = []
     for name, kind in order["answers"]:
         if name not in result:
@@ -290,14 +294,19 @@ def _explained(error: BaseException, where: str) -> str:
 def main() -> None:
     """Serve until the host closes the connection."""
     connection = int(sys.argv[1])
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.open("/proc/self", os.O_PATH)  # stays open, so that it stays readable (host/landlock.py)
     order, _ = receive(connection)
     folder = pathlib.Path(order["folder"])
     try:
         if order["site"]:
             site.addsitedir(order["site"])
-        model = MODEL.FunctionModel(folder)
+        mlflow = order["mlflow"]
+        model = _beside("flavors").MlflowModel(folder, mlflow) if mlflow else MODEL.FunctionModel(folder)
         numpy = _numpy()
         versions = f"Python {sys.version.split()[0]}" + (f", numpy {numpy.__version__}" if numpy else "")
+        versions += getattr(model, "versions", "")
         loaded = {"operations": model.describe(), "versions": versions}
     except BaseException as error:  # noqa: BLE001 - SystemExit, too: the host says why the model was not loaded
         send(connection, {"error": _explained(error, order["folder"])})

@@ -1,8 +1,9 @@
-"""Calls functions in Python: model.py of an artefact, in a guest process with an environment of its own.
+"""Calls functions in Python: model.py of an artefact, or an MLflow folder, in a guest process and its own environment.
 
-The columns and answers of a function are those that its type hints declare (a TypedDict each), or else the fields of
-the proto (fields.py). An rpc is answered by the function of its name in snake case, the proto's only one by `predict`
-as well. Functions are called for real requests and samples alone: they may count, or learn.
+The columns and answers of a function are those that its type hints declare (a TypedDict each), or MLflow's signature
+(signature.py), or else the fields of the proto (fields.py). An rpc is answered by the function of its name in snake
+case, the proto's only one by `predict` as well. Functions are called for real requests and samples alone: they may
+count, or learn.
 """
 
 import json
@@ -26,7 +27,18 @@ from hotswap.runtimes.flat.plan import FlatPlan
 from hotswap.runtimes.flat.scorer import plan_of
 from hotswap.runtimes.options import check_options
 from hotswap.runtimes.python.calls import Guest
-from hotswap.runtimes.python.fields import FunctionTypes, Hint, answer_type, columns_of, fields_of, outputs_of, type_of
+from hotswap.runtimes.python.fields import (
+    FunctionTypes,
+    Hint,
+    RowFields,
+    answer_type,
+    columns_of,
+    fields_of,
+    outputs_of,
+    type_of,
+)
+from hotswap.runtimes.python.mlmodel import read_mlmodel
+from hotswap.runtimes.python.signature import named_as
 from hotswap.runtimes.rows import RowPlan
 
 _TYPES: Final = frozenset({"number", "whole", "flag", "text", "numbers", "wholes", "texts"})
@@ -38,6 +50,8 @@ _LONGEST: Final = 1_000
 def load(path: Path, configuration: Configuration, guest: Guest, site: str) -> "PythonModel":
     """Load a model from its folder, in a guest. Raises SwapError: MODEL_INVALID with what its code raises."""
     check_options(configuration.runtime, "python", ())
+    if mlflow := read_mlmodel(path):
+        return PythonModel(guest, guest.load(str(path), site, mlflow.order), mlflow.signature.nameless)
     return PythonModel(guest, guest.load(str(path), site))
 
 
@@ -52,9 +66,13 @@ class PythonModel:
     columns = None
     outputs = None
 
-    def __init__(self, guest: Guest, told: Mapping[str, Any]) -> None:
-        """`told` is the guest's word on itself. Raises SwapError MODEL_INVALID if that is malformed."""
+    def __init__(self, guest: Guest, told: Mapping[str, Any], nameless: tuple[bool, bool] = (False, False)) -> None:
+        """`told` is the guest's word on itself. Raises SwapError MODEL_INVALID if that is malformed.
+
+        `nameless`: whether its only column, and its only answer, goes by the name of any field.
+        """
         self._guest = guest
+        self._nameless = nameless
         self._operations = _interfaces(told.get("operations"))
         self.versions: Final = str(told.get("versions", ""))[:100]
 
@@ -94,8 +112,8 @@ class PythonModel:
     def plan(self, operation: Operation, configuration: Configuration) -> RowPlan | FlatPlan:
         """Return the plan of an operation. Raises SwapError SCHEMA_MISMATCH if no function answers it."""
         name = self._function_of(operation)
-        hinted = self._operations[name]
         incoming, outgoing = fields_of(descriptor_of(operation.input)), fields_of(descriptor_of(operation.output))
+        hinted = self._named(self._operations[name], incoming, outgoing, configuration)
         problems: list[str] = []
         if hinted.columns is None:
             problems += incoming.problems
@@ -108,6 +126,17 @@ class PythonModel:
         plan = plan_of(function, operation, configuration, function.limited_to, invents=False)
         plan.problems = [*problems, *plan.problems]
         return plan
+
+    def _named(
+        self, hinted: FunctionTypes, incoming: RowFields, outgoing: RowFields, configuration: Configuration
+    ) -> FunctionTypes:
+        columns, answers = hinted
+        if self._nameless[0]:
+            called = {path: name for name, path in configuration.columns.items()}
+            columns = named_as(columns, incoming, called)
+        if self._nameless[1]:
+            answers = named_as(answers, outgoing, configuration.outputs)
+        return FunctionTypes(columns, answers)
 
     def _function_of(self, operation: Operation) -> str:
         rpc = operation.name
@@ -161,7 +190,9 @@ class _Function:
         answers = [(output.name, answer_type(output)) for output in self.asked]
         matrix = np.full((rows, max(output.stop for output in self.outputs)), np.nan)
         objects: dict[int, Sequence[Any]] = {output.start: [] for output in self.outputs if output.is_in_objects}
-        for output, values in zip(self.asked, self.guest.call(self.name, rows, columns, answers), strict=True):
+        # Without rows there is nothing to ask: pandas and scikit-learn raise at empty columns.
+        found = self.guest.call(self.name, rows, columns, answers) if rows else [()] * len(answers)
+        for output, values in zip(self.asked, found, strict=True):
             if output.is_in_objects:
                 objects[output.start] = values
             else:
