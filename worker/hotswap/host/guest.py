@@ -18,7 +18,8 @@ from hotswap.local.lifeline import die_with
 from hotswap.runtimes.python.calls import Guest
 
 _FILE: Final = str(Path(__file__).parents[1] / "runtimes" / "python" / "guest.py")
-_FLAGS: Final = ("-I", "-B", "-S", "-X", "utf8")
+_FLAGS: Final = ("-I", "-B", "-S", "-u", "-X", "utf8")
+"""-u: what a model prints is in the log at once, and what it printed last is known if it ends."""
 _SOCKET_BYTES: Final = 1 << 20
 
 
