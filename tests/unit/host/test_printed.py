@@ -129,7 +129,7 @@ async def test_the_tail_is_the_last_8_kib_also_past_the_budget(pipe):
     assert pipe.printed.tail == "x" * ((8 << 10) - 8) + "the end"
 
 
-async def test_a_pipe_whose_budget_is_used_up_is_closed_without_a_trace(pipe):
+async def test_a_pipe_whose_budget_is_used_up_is_closed_without_a_trace(pipe, logged):
     await pipe.filled()
     pipe.printed.close()
     pipe.now += 2
@@ -137,6 +137,7 @@ async def test_a_pipe_whose_budget_is_used_up_is_closed_without_a_trace(pipe):
         await asyncio.sleep(0)
 
     assert pipe.printed.tail.startswith("x")
+    assert not [record for record in logged.records if record.levelname == "ERROR"]
 
 
 async def test_an_ended_output_is_not_read_again(pipe):
