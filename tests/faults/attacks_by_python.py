@@ -22,7 +22,7 @@ from hotswap.codec.proto import compile as compile_proto
 
 _ENVIRONMENT = {"HOTSWAP_KINDS": "h2o,python", "HOTSWAP_PYTHON_MEMORY_MB": "512", "HOTSWAP_SANDBOX_FOLDER_MB": "16"}
 _BATCH_MS, _STAGING_MS = 1_500, 5_000
-_GONE_S, _ACT_S = 15, 60
+_BEFORE_S, _GONE_S, _ACT_S = 1, 15, 60
 _BOUND_MB = 300
 _SLEEPS = b"sleep\x003671"
 _ELSEWHERE = (Path("/tmp/hostile"), Path("/dev/shm/hostile"))
@@ -31,8 +31,23 @@ REFUSED, ENDS, LATE = {"MODEL_ERROR"}, {"HOST_CRASHED"}, {"HOST_TOO_SLOW"}
 DONE = {"achieved"}
 """An act that harms nobody but its own process: it may succeed."""
 _PROCESSES = {"executes_another": LATE | ENDS}
-_RESOURCES = {}
-_ITSELF = {}
+_RESOURCES = {
+    **dict.fromkeys(("sleeps_for_ever", "spins_for_ever", "spins_in_c"), LATE),
+    **dict.fromkeys(("prints_a_gigabyte", "prints_a_gigabyte_to_stderr"), LATE),  # nobody reads so much (printed.py)
+    **dict.fromkeys(("breaks_memory", "aborts", "overflows_the_stack_of_c"), ENDS),
+    "recurses": LATE | REFUSED | ENDS,
+    "allocates_everything": LATE | REFUSED,
+}
+_ITSELF = {
+    **dict.fromkeys(
+        ("closes_every_descriptor", "closes_all_but_the_standard_ones", "writes_to_every_descriptor"), ENDS
+    ),
+    **dict.fromkeys(("exits_at_once", "patches_what_it_can", "changes_callers"), ENDS),
+    **dict.fromkeys(("closes_standard_output", "replaces_standard_streams", "reads_every_descriptor"), DONE),
+    **dict.fromkeys(("leaves_a_thread", "sleeps_at_exit", "changes_directory", "limits_itself"), DONE),
+    **dict.fromkeys(("handles_signals", "lowers_its_priority"), DONE),
+    "ignores_signals": LATE,
+}
 _ANSWERS = {
     name: {"answered"}
     for name in (
@@ -41,7 +56,11 @@ _ANSWERS = {
     )
 }
 """What can be read: one answer is returned by itself, no number is NaN, a subclass of float has its value."""
-_LOADS = {}
+_LOADS = {
+    **dict.fromkeys(("sleeps_in_load", "spins_in_load", "sleeps_when_imported"), {"FAILED DEADLINE_EXCEEDED"}),
+    **dict.fromkeys(("exits_in_load", "exits_when_imported"), {"FAILED HOST_FAILED"}),
+    **dict.fromkeys(("leaves_a_thread_in_load", "pths"), {"READY"}),
+}
 
 
 class _Made:
@@ -70,8 +89,8 @@ class _Made:
         """Return what the models have reached; call it once."""
         found = []
         for kind, (sock, receive) in {
-            "connection": (self._tcp, lambda: self._tcp.accept()[0].close()),
-            "datagram": (self._udp, lambda: self._udp.recv(1)),
+            "connection": (self._tcp, self._tcp.accept),
+            "datagram": (self._udp, partial(self._udp.recv, 1)),
         }.items():
             sock.setblocking(False)
             with contextlib.suppress(BlockingIOError):
@@ -102,6 +121,7 @@ async def _served(stage, acts, right):
     told, generation = await _swapped(stage, stage.made.paths["model"])
     await stage.plane.until(lambda: all(one.generation == generation for one in stage.plane.workers.values()), 20)
     stage.over = time.time()  # a batch waits for its deadline by design, and so does the rest of its partition
+    await asyncio.sleep(_BEFORE_S)
     lanes = [list(acts)[number::4] for number in range(4)]
     one_sends = asyncio.Lock()
     played = await asyncio.gather(*(_lane(stage, part, names, one_sends) for part, names in enumerate(lanes)))
