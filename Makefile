@@ -217,7 +217,7 @@ lock: ## requirements*.lock from pyproject.toml (needs uv)
 	@uv pip compile $(compile) $(worker_image) -o ops/image/worker.lock
 	@uv pip compile $(compile) $(gateway_image) -o ops/image/gateway.lock
 	@uv pip compile $(compile) $(gateway_image) --extra spark -o ops/image/spark.lock
-	@for kind in lightgbm onnx xgboost; do cp ops/image/gateway.lock ops/image/$$kind.lock && \
+	@for kind in lightgbm onnx python xgboost; do cp ops/image/gateway.lock ops/image/$$kind.lock && \
 		uv pip compile $(compile) --extra $$kind -o ops/image/$$kind.lock || exit; done
 	@$(MAKE) --no-print-directory licences
 

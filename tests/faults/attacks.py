@@ -14,6 +14,7 @@ from faults import attacks_by_http as by_http
 from faults import attacks_by_jars as jars
 from faults import attacks_by_keys as keys
 from faults import attacks_by_pickles as pickles
+from faults import attacks_by_python as python
 from faults import attacks_by_records as records
 from faults import attacks_by_reports as reports
 from faults import attacks_by_strangers_files as files
@@ -82,6 +83,12 @@ ATTACKS = (
     by_files.xgboost_files,
     by_files.lightgbm_files,
     pickles.joblib_that_connects,
+    python.python_processes,
+    python.python_files_and_network,
+    python.python_resources,
+    python.python_itself,
+    python.python_answers,
+    python.python_loads,
     processes.connections,
     processes.last_number,
     processes.long_status,

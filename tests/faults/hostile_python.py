@@ -1,13 +1,11 @@
-"""Python models that attack: each answers like any other until a row has 1 in the column `attack`.
+"""Python models that attack: each answers like any other until a row names an act in the column `attack`.
 
-A model that has got what it wanted answers `ACHIEVED`; what is refused to it raises, or ends its process. In a source
-`@PORT@` is a port at which the suite listens, and `@OUTSIDE@` a folder that is none of the model's: `source` fills them
+An act that has got what it wanted answers `ACHIEVED`; what is refused to it raises, or ends its process. In a source
+`@PORT@` is a port at which the suite listens, and `@OUTSIDE@` a folder that is none of the model's: `filled` fills them
 in. Never import one of these outside a sandbox.
 """
 
 from textwrap import dedent, indent
-
-from hostile_answers import ANSWERS
 
 PROTO = """\
 syntax = "proto3";
@@ -18,9 +16,12 @@ service Hostile {
   rpc Score(Row) returns (Answer);
 }
 
-message Row {
+message Row {  // a row of iris is one, without an attack
   double x = 1;
-  int64 attack = 2;
+  double b = 2;
+  double c = 3;
+  double d = 4;
+  string attack = 5;
 }
 
 message Answer {
@@ -29,33 +30,44 @@ message Answer {
 """
 ACHIEVED = 666.0
 _MODEL = """\
+ACTS = {}
+
+
 def load(folder):
     return folder
 
 
 def predict(model, columns):
     answers = {"y": [2.0 * x for x in columns["x"]]}
-    if any(one == 1 for one in columns["attack"]):
-        return attack(model, answers)
+    for name in filter(None, columns["attack"]):
+        return ACTS[name](model, answers)
     return answers
 
 
 def achieved(answers):
     return {"y": [666.0 for _ in answers["y"]]}
-
-
-def attack(folder, answers):
 """
-_ACTS = {
-    # ---- other processes
+_ACT = """
+
+def made():
+    def attack(folder, answers):
+{body}
+        return achieved(answers)
+
+    return attack
+
+
+ACTS["{name}"] = made()
+"""
+PROCESSES = {
     "forks": "import os\nif os.fork() == 0:\n    os._exit(0)\nos.wait()",
     "forks_without_end": "import os\nwhile True:\n    os.fork()",
     "shell": "import os\nassert os.system('true') == 0",
     "subprocess": "import subprocess\nsubprocess.run(['/bin/true'], check=True)",
     "spawns": "import os\nos.waitpid(os.posix_spawn('/bin/true', ['true'], {}), 0)",
-    "executes_another": "import os\nos.execv('/bin/sleep', ['sleep', '3600'])",
+    "executes_another": "import os\nos.execv('/bin/sleep', ['sleep', '3671'])",
     "multiprocessing": "import multiprocessing\nmultiprocessing.Process(target=print).start()",
-    "detaches": "import os\nos.setsid()\nif os.fork() == 0:\n    os.execv('/bin/sleep', ['sleep', '3600'])",
+    "detaches": "import os\nos.setsid()\nif os.fork() == 0:\n    os.execv('/bin/sleep', ['sleep', '3671'])",
     "kills_all": "import os, signal\nos.kill(-1, signal.SIGKILL)",
     "kills_the_parent": "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)",
     "stops_the_parent": "import os, signal\nos.kill(os.getppid(), signal.SIGSTOP)",
@@ -101,11 +113,8 @@ _ACTS = {
             except OSError:
                 pass
         assert seen > 1""",
-    "threads_without_end": """\
-        import threading
-        while True:
-            threading.Thread(target=threading.Event().wait, daemon=True).start()""",
-    # ---- files
+}
+FILES = {
     "writes_outside": "open('@OUTSIDE@/written', 'w').write('x')",
     "writes_to_tmp": "open('/tmp/hostile', 'w').write('x')",
     "writes_to_dev_shm": "open('/dev/shm/hostile', 'w').write('x')",
@@ -142,7 +151,8 @@ _ACTS = {
         file = os.memfd_create("x")
         while True:
             os.write(file, bytes(1 << 20))""",
-    # ---- the network
+}
+NETWORK = {
     "connects": "import socket\nsocket.create_connection(('127.0.0.1', @PORT@), 2).send(b'x')",
     "sends_datagrams": """\
         import socket
@@ -155,7 +165,8 @@ _ACTS = {
     "connects_by_asyncio": """\
         import asyncio
         asyncio.run(asyncio.open_connection("127.0.0.1", @PORT@))""",
-    # ---- memory and time
+}
+RESOURCES = {
     "allocates_everything": "kept = []\nwhile True:\n    kept.append(bytearray(b'x' * (1 << 26)))",
     "allocates_at_once": "return {'y': [0.0] * (1 << 40)}",
     "sleeps_for_ever": "import time\nwhile True:\n    time.sleep(3600)",
@@ -177,7 +188,12 @@ _ACTS = {
         repr(value)""",
     "breaks_memory": "import ctypes\nctypes.string_at(0)",
     "aborts": "import os\nos.abort()",
-    # ---- the channel to the worker, and the process
+    "threads_without_end": """\
+        import threading
+        while True:
+            threading.Thread(target=threading.Event().wait, daemon=True).start()""",
+}
+ITSELF = {
     "closes_every_descriptor": "import os\nos.closerange(0, 4096)",
     "closes_all_but_the_standard_ones": "import os\nos.closerange(3, 4096)",
     "writes_to_every_descriptor": """\
@@ -253,8 +269,8 @@ _ACTS = {
     "lowers_its_priority": "import os\nos.nice(19)",
     "raises_its_priority": "import os\nos.nice(-20)",
 }
-"""What each does in `predict`; without a `return` of its own it answers `ACHIEVED`."""
-_LOADS = {
+"""What each does in `predict`; without a `return` of its own it answers `ACHIEVED`. These: to its own process."""
+LOADS = {
     "sleeps_in_load": "import time\nwhile True:\n    time.sleep(3600)",
     "spins_in_load": "while True:\n    pass",
     "allocates_in_load": "kept = []\nwhile True:\n    kept.append(bytearray(b'x' * (1 << 26)))",
@@ -269,7 +285,7 @@ _LOADS = {
         threading.Thread(target=time.sleep, args=(3600,)).start()""",
 }
 """What these do in `load`: no row has to come."""
-_IMPORTS = {
+IMPORTS = {
     "acts_when_imported": "import socket\nsocket.create_connection(('127.0.0.1', @PORT@), 2).send(b'x')\n",
     "sleeps_when_imported": "import time\nwhile True:\n    time.sleep(3600)\n",
     "exits_when_imported": "import os\nos._exit(0)\n",
@@ -281,7 +297,7 @@ _IMPORTS = {
     "nests_too_deep": "x = " + "(" * 10_000 + ")" * 10_000 + "\n",
 }
 """Whole sources that do their harm, or are none, when they are imported."""
-_PTHS = {
+PTHS = {
     "pth_connects": "import socket; socket.create_connection(('127.0.0.1', @PORT@), 2).send(b'x')\n",
     "pth_writes": "import pathlib; pathlib.Path('@OUTSIDE@/written').write_text('x')\n",
     "pth_exits": "import os; os._exit(0)\n",
@@ -291,26 +307,17 @@ _PTHS = {
 """Lines that Python runs at its start if they are in a file *.pth of an environment: here it lies in the artefact."""
 
 
-def _acting(act: str) -> str:
-    return f"{_MODEL}{indent(dedent(act), '    ')}\n    return achieved(answers)\n"
+def acting(acts):
+    """Return a model that does these acts, by their names."""
+    bodies = {name: indent(dedent(act), " " * 8) for name, act in acts.items()}
+    return _MODEL + "".join(_ACT.format(name=name, body=body) for name, body in bodies.items())
 
 
-def _loading(act: str) -> str:
-    harmless = f"{_MODEL}    return answers\n"
-    return harmless.replace("    return folder\n", f"{indent(dedent(act), '    ')}\n    return folder\n")
+def loading(act):
+    """Return a model that does this in `load`."""
+    return _MODEL.replace("    return folder\n", f"{indent(dedent(act), '    ')}\n    return folder\n")
 
 
-HOSTILE = {
-    **{name: (_acting(act), None) for name, act in {**_ACTS, **ANSWERS}.items()},
-    **{name: (_loading(act), None) for name, act in _LOADS.items()},
-    **{name: (text, None) for name, text in _IMPORTS.items()},
-    **{name: (_acting("pass"), pth) for name, pth in _PTHS.items()},
-}
-"""By name: the source of model.py, and of a file *.pth beside it, or None."""
-
-
-def source(name, *, port=9, outside="/nowhere"):
-    """Return a model's sources, with the port and the folder of the suite in them."""
-    return tuple(
-        text and text.replace("@PORT@", str(port)).replace("@OUTSIDE@", str(outside)) for text in HOSTILE[name]
-    )
+def filled(text, *, port, outside):
+    """Return a source with the port and the folder of the suite in it."""
+    return text.replace("@PORT@", str(port)).replace("@OUTSIDE@", str(outside))

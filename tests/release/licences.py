@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "licences.md"
 _IMAGE = [ROOT / "ops" / "image" / f"{target}.lock" for target in ("worker", "gateway", "spark")]
-_KINDS = [ROOT / "ops" / "image" / f"{kind}.lock" for kind in ("lightgbm", "onnx", "xgboost")]
+_KINDS = [ROOT / "ops" / "image" / f"{kind}.lock" for kind in ("lightgbm", "onnx", "python", "xgboost")]
 _SKLEARN = sorted((ROOT / "worker" / "hotswap" / "packages" / "sklearn" / "locks").glob("*.lock"))
 _JARS = ROOT / "worker" / "hotswap" / "local" / "locks"
 _PINNED = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^ ;\\]+)(?P<marker> ; [^\\]+)?", re.MULTILINE)

@@ -20,7 +20,7 @@ INSTALL = (IMAGE / "install").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 STORE = ("signatures", "s3")
 TARGETS = {"worker": STORE, "gateway": (*STORE, "gateway"), "spark": (*STORE, "gateway", "spark")}
-KINDS = ("lightgbm", "onnx", "xgboost")
+KINDS = ("lightgbm", "onnx", "python", "xgboost")
 """Those whose libraries a build argument adds."""
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 PINNED = re.compile(r"^([a-z0-9._-]+)==([^ ;\\]+)", re.MULTILINE)

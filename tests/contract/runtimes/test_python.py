@@ -1,5 +1,6 @@
 """Functions in Python as models: what they get and return, in real hosts with guests, and what they cannot do."""
 
+import asyncio
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -346,3 +347,27 @@ async def test_packages_that_run_code_as_they_are_found_run_it_in_the_sandbox(tm
         (one,) = await answered(host, source, {"x": 1.0})
 
     assert one.seen == "2 ['PermissionError']"
+
+
+async def test_what_a_model_prints_is_logged_at_once_and_a_flood_of_it_costs_one_record(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = """
+        print("loaded")
+        def predict(model, columns):
+            if 13.0 in list(columns["x"]):
+                for _ in range(1024): print("x" * (1 << 20))
+            print(len(columns["x"]), "rows")
+            return columns["x"]
+    """
+    caplog.set_level("INFO", "hotswap.host.printed")
+    async with serving(load_of(written(tmp_path / "m", model), NUMBER), deadline_s=1.0) as host:
+        await host.score(bytes_of(NUMBER, {"x": 1.0}, {"x": 2.0}))
+        await asyncio.sleep(0.1)
+        said = [vars(record)["text"] for record in caplog.records]
+        answers = await host.score(bytes_of(NUMBER, *({"x": float(x)} for x in (12, 13, 14))))
+
+    assert said == ["loaded", "2 rows"]
+    assert {vars(record)["generation"] for record in caplog.records} == {1}
+    assert codes(answers) == ["answered", "HOST_TOO_SLOW", "answered"]
+    assert sum(len(str(vars(record).get("text", ""))) for record in caplog.records) < 3 * 20_000

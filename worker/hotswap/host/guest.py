@@ -20,7 +20,8 @@ from hotswap.runtimes.python.calls import Guest
 _FOLDER: Final = Path(__file__).parents[1] / "runtimes" / "python"
 _FILE: Final = str(_FOLDER / "guest.py")
 _FILES: Final = (_FILE, str(_FOLDER / "guest_model.py"), str(_FOLDER / "flavors.py"))
-_FLAGS: Final = ("-I", "-B", "-S", "-X", "utf8")
+_FLAGS: Final = ("-I", "-B", "-S", "-u", "-X", "utf8")
+"""-u: what a model prints is in the log at once, and what it printed last is known if it ends."""
 _SOCKET_BYTES: Final = 1 << 20
 
 

@@ -282,13 +282,13 @@ class ModelHost:
     async def _load_into(self, process: HostProcess, order: Order) -> Description:
         begun = asyncio.get_running_loop().time()
         self._process = process
+        process.printed.belongs_to(self._load.generation)
         try:
             self._move(HostState.LOADING)
             process.send(frames.pack_load(order))
             async with asyncio.timeout(self._start_s):
                 frame = await self._await_ready(process)
-            total_s = asyncio.get_running_loop().time() - begun
-            description = await asyncio.to_thread(read_ready, frame, total_s)
+            description = await asyncio.to_thread(read_ready, frame, asyncio.get_running_loop().time() - begun)
             runtime = runtime_of(self._load.kind)
             self.can_seal = description.seals and runtime.is_ours
             if not runtime.needs_folder:

@@ -28,6 +28,7 @@ from hotswap.host.frames import (
     check_size,
     parse_frame,
 )
+from hotswap.host.printed import Printed
 from hotswap.host.spawn import spawn
 from hotswap.local.children import has_ended
 
@@ -37,8 +38,6 @@ _SOCKET_BYTES: Final = 4 << 20
 _BUFFER_BYTES: Final = 256 << 10
 _FRAME_BYTES: Final = 256  # of memory per frame, on top of its payload
 _REPORT_BYTES: Final = 1 << 10
-_TAIL_BYTES: Final = 8 << 10
-_PIPE_BYTES: Final = 64 << 10
 _REAP_SECONDS: Final = 5.0
 _LAST_OUTPUT: Final = 500  # characters
 _JAVA_OUT_OF_MEMORY: Final = 3  # the exit code of -XX:+ExitOnOutOfMemoryError
@@ -134,7 +133,7 @@ class _Connection(asyncio.BufferedProtocol):
 
 
 class HostProcess:
-    """One child process with its connection, the tail of its output, and its own working folder."""
+    """One child process with its connection, its output, and its own working folder."""
 
     uncontained: ClassVar[str] = ""
     """What may outlive a host on this machine, for people to read; known once a host has been started."""
@@ -147,11 +146,9 @@ class HostProcess:
         self._pid = process.pid
         self._connection = _Connection()
         self._folder = folder
-        self._tail = bytearray()
-        self._printed: int | None = printed
+        self.printed: Final = Printed(printed)
+        self._is_disposed = False
         self._has_received = False
-        os.set_blocking(printed, False)
-        self._loop.add_reader(printed, self._read_printed)
 
     @classmethod
     async def start(cls, child: Sequence[str], *, behind_s: float = 0.0) -> "HostProcess":
@@ -196,8 +193,7 @@ class HostProcess:
     @property
     def tail(self) -> str:
         """The last 8 KiB of its output."""
-        self._read_printed()
-        return self._tail.decode(errors="replace").strip()
+        return self.printed.tail
 
     @property
     def last_output(self) -> str:
@@ -251,8 +247,9 @@ class HostProcess:
 
     def dispose(self) -> None:
         """Kill it and clean up without awaiting anything, e.g. in an exception handler."""
-        if self._printed is None:
+        if self._is_disposed:
             return
+        self._is_disposed = True
         if self._connection.transport and not self._loop.is_closed():
             self._connection.transport.abort()
         self.kill()
@@ -260,11 +257,7 @@ class HostProcess:
             self._process.wait(_REAP_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
-        self._read_printed()
-        if not self._loop.is_closed():
-            self._loop.remove_reader(self._printed)
-        os.close(self._printed)
-        self._printed = None
+        self.printed.close()
         self.remove_folder()
 
     async def _read_report(self, reports: socket.socket) -> None:
@@ -293,16 +286,6 @@ class HostProcess:
             HostProcess.shut[shut.kind] = shut
             level = logging.WARNING if shut.missing else logging.INFO
             log.log(level, "host.sandboxed", extra={"kind": shut.kind, "active": shut.holds, "missing": shut.missing})
-
-    def _read_printed(self) -> None:
-        if self._printed is None:
-            return
-        with contextlib.suppress(BlockingIOError):
-            read = os.read(self._printed, _PIPE_BYTES)
-            self._tail += read
-            del self._tail[:-_TAIL_BYTES]
-            if not read:  # end of file: it would stay readable for ever
-                self._loop.remove_reader(self._printed)
 
 
 def ended(code: int) -> str:
