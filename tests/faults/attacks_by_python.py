@@ -57,9 +57,13 @@ _ANSWERS = {
 }
 """What can be read: one answer is returned by itself, no number is NaN, a subclass of float has its value."""
 _LOADS = {
-    **dict.fromkeys(("sleeps_in_load", "spins_in_load", "sleeps_when_imported"), {"FAILED DEADLINE_EXCEEDED"}),
-    **dict.fromkeys(("exits_in_load", "exits_when_imported"), {"FAILED HOST_FAILED"}),
-    **dict.fromkeys(("leaves_a_thread_in_load", "pths"), {"READY"}),
+    name: {outcome}
+    for outcome, names in {
+        "FAILED DEADLINE_EXCEEDED": ("sleeps_in_load", "spins_in_load", "sleeps_when_imported"),
+        "FAILED HOST_FAILED": ("exits_in_load", "exits_when_imported"),
+        "READY": ("leaves_a_thread_in_load", "pths"),
+    }.items()
+    for name in names
 }
 
 
