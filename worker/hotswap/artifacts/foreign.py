@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from hotswap.artifacts.look import Look, look_at
-from hotswap.artifacts.mlflow import read_flavors
 from hotswap.errors import SwapError
 
 _SHOWN: Final = 4
@@ -144,6 +143,8 @@ def _is_core_ml(look: Look) -> bool:
 
 
 def _flavors(look: Look) -> str:
+    from hotswap.artifacts.mlflow import read_flavors  # noqa: PLC0415 - for these alone
+
     try:
         flavors = [name for name in read_flavors(look.path) if name.isidentifier()]
     except (OSError, ValueError):

@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-NAME: Final = "MLmodel"
+_NAME: Final = "MLmodel"
 
 _BOOSTERS: Final = {"lightgbm": "lightgbm.basic.Booster", "xgboost": "xgboost.core.Booster"}
+_WITHOUT_MLFLOW: Final = (
+    *("mlflow.sklearn", "mlflow.lightgbm", "mlflow.xgboost", "mlflow.onnx"),
+    "mlflow.pyfunc.loaders.code_model",
+)
 _SUFFIXES: Final = {"lightgbm": (".lgb", ".txt"), "onnx": (".onnx",), "xgboost": (".ubj", ".json")}
 
 
@@ -24,6 +28,22 @@ def read_flavors(model: Path) -> dict[str, Mapping[str, Any]]:
     if not isinstance(flavors, dict):
         raise ValueError("it has no flavors")  # noqa: TRY004 - it is a file that is wrong, not a call
     return {str(name): flavor if isinstance(flavor, dict) else {} for name, flavor in flavors.items()}
+
+
+def python_of(model: Path) -> str:
+    """Return the version of Python that made the model in an MLflow folder, such as "3.11.7"; "" if it is not said.
+
+    Raises as `read_flavors` does.
+    """
+    return str(read_flavors(model).get("python_function", {}).get("python_version") or "")
+
+
+def needs_mlflow(model: Path) -> bool:
+    """Return whether MLflow is needed to load the model in an MLflow folder (runtimes/python/flavors.py).
+
+    Raises as `read_flavors` does.
+    """
+    return read_flavors(model).get("python_function", {}).get("loader_module") not in _WITHOUT_MLFLOW
 
 
 def declared_pickle(model: Path) -> str:
@@ -51,7 +71,8 @@ def declared_pickle(model: Path) -> str:
 def own_kind(folder: Path) -> tuple[str, Path] | None:
     """Return the kind of Hotswap's own that loads the model in an MLflow folder, and its file or folder there.
 
-    None if there is no such kind, or the folder says nothing that can be read. Raises OSError.
+    Of ONNX the folder, in which the model's external data may be. None if there is no such kind, or the folder says
+    nothing that can be read. Raises OSError.
     """
     try:
         flavors = read_flavors(folder)
@@ -62,7 +83,7 @@ def own_kind(folder: Path) -> tuple[str, Path] | None:
         if flavor is not None and (kind not in _BOOSTERS or _is_booster(kind, flavor)):
             path = _inside(folder, flavor.get("data"))
             if path and path.is_file() and path.suffix in suffixes:
-                return kind, path
+                return kind, path.parent if kind == "onnx" else path
     path = _inside(folder, flavors.get("spark", {}).get("model_data"))
     return ("spark", path) if path and (path / "metadata").is_dir() else None
 
@@ -78,10 +99,10 @@ def _inside(folder: Path, name: object) -> Path | None:
 
 def _raw(model: Path, most: int) -> bytes:
     if model.is_dir():
-        with (model / NAME).open("rb") as file:
+        with (model / _NAME).open("rb") as file:
             return file.read(most)
     try:
-        with zipfile.ZipFile(model) as archive, archive.open(NAME) as entry:
+        with zipfile.ZipFile(model) as archive, archive.open(_NAME) as entry:
             return entry.read(most)
     except (zipfile.BadZipFile, zlib.error, KeyError, NotImplementedError, RuntimeError, EOFError) as error:
         raise ValueError(f"it cannot be read from the zip ({error})") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,11 +23,15 @@ with late:
     from hotswap.settings import Settings
 
 with later:
+    from hotswap.client.mlflow_models import download
     from hotswap.client.serving import Served, serving_schema
     from hotswap.codec.text.file import open_table
     from hotswap.codec.text.reader import RowReader, read_rows
     from hotswap.packages.configuration import read_configuration
     from hotswap.packages.package import open_package, schema_of
+
+
+_OF_MLFLOW = ("models:/", "runs:/")
 
 
 class Parts(NamedTuple):
@@ -47,6 +52,21 @@ package_option = click.option(
     metavar="FILE",
     help="A package of Hotswap or Acumos; other options override its parts.",
 )
+
+
+@contextmanager
+def downloaded(options: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the options; a model in MLflow's registry is replaced by its files, which exist in the block."""
+    location = str(options["model"] or "")
+    if not location.startswith(_OF_MLFLOW):
+        yield options
+        return
+    with tempfile.TemporaryDirectory(prefix="hotswap-mlflow-") as folder:
+        note(f"downloading {location}")
+        found = download(location, Path(folder))
+        if found.uri != location:
+            note(f"{location} is {found.uri}")
+        yield {**options, "model": found.folder, "name": options.get("name") or found.name}
 
 
 @contextmanager

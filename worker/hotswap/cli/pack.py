@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hotswap.cli.exits import note
-from hotswap.cli.late import late
+from hotswap.cli.files import downloaded
+from hotswap.cli.late import late, later
 from hotswap.cli.shared import json_option, kind_option, local_file, local_model, make_settings, print_json, run, show
 from hotswap.errors import UsageError
 
@@ -26,6 +27,10 @@ with late:
     from hotswap.packages.configuration import read_configuration
     from hotswap.packages.packing import check_target, write_package
     from hotswap.settings import Settings
+
+with later:
+    from hotswap.packages.locking import lock
+    from hotswap.packages.vendoring import vendor
 
 _OF_SKLEARN = {"python": "--python", "trust_types": "--trust-types", "trusts_pickle": "--trust-pickle"}
 
@@ -87,14 +92,26 @@ _OF_SKLEARN = {"python": "--python", "trust_types": "--trust-types", "trusts_pic
     is_flag=True,
     help="For Python models: put the wheels of the model's lock beside it, so that workers need no index.",
 )
+@click.option(
+    "--lock",
+    "is_locked",
+    is_flag=True,
+    help="For Python models: lock the requirements.txt in the model's folder, as MLflow writes it, with hashes.",
+)
 @click.option("--force", "is_replacing", is_flag=True, help="Replace the files of an existing package.")
 @json_option
 def pack(model: Path, **options: Any) -> None:
     """Package a model: its proto, metadata.json, modelpackage.zip, and modeldump.zip with all of them.
 
     The types come from the model if it has them, otherwise from all rows of the sample. The package is loaded and
-    checked here as a worker would do it; nothing is uploaded. A licence.json beside the model is included.
+    checked here as a worker would do it; nothing is uploaded. A licence.json beside the model is included. MODEL may be
+    models:/name@alias, models:/name/7 or runs:/id/path of MLflow's server at MLFLOW_TRACKING_URI.
     """
+    with downloaded({**options, "model": model}) as found:
+        _pack(**found)
+
+
+def _pack(model: Path, **options: Any) -> None:
     if options["is_flat"] and options["proto"]:
         raise UsageError("--flat applies to a drafted proto, and --proto provides one: leave one of them out")
     configuration = read_configuration(options["config"]) if options["config"] else Configuration()
@@ -128,13 +145,12 @@ async def _onboard(
 
     kind = options["kind"]
     converted: list[str] = []
+    if options["is_locked"]:
+        note(f"locking the packages of {model}")
+        model = await _in_thread(lock, settings, model, scratch)
     if options["is_vendored"]:
-        import asyncio  # noqa: PLC0415 - for this alone
-
-        from hotswap.packages.vendoring import vendor  # noqa: PLC0415 - as onboarding
-
         note(f"downloading the wheels that {model} has locked")
-        model = await asyncio.to_thread(vendor, settings, model, scratch)
+        model = await _in_thread(vendor, settings, model, scratch)
     if kind is None and is_sklearn(model):
         kind, (model, converted) = "onnx", await _convert(settings, model, configuration, options, scratch)
     elif useless := [option for name, option in _OF_SKLEARN.items() if options[name]]:
@@ -153,6 +169,12 @@ async def _onboard(
     )
     onboarded = await onboard(settings, wish)
     return onboarded._replace(notes=[*converted, *onboarded.notes])
+
+
+async def _in_thread(prepare: Callable[..., Path], *args: Any) -> Path:
+    import asyncio  # noqa: PLC0415 - for these alone
+
+    return await asyncio.to_thread(prepare, *args)
 
 
 async def _convert(

@@ -20,6 +20,7 @@ from hotswap.cli.exits import REFUSED, Failure, note
 from hotswap.cli.files import (
     Parts,
     compile_proto,
+    downloaded,
     open_rows,
     package_option,
     parts_of,
@@ -250,7 +251,7 @@ def score(file: Path, **options: Any) -> None:
     which each worker must score first; if a row is refused, nothing changes.
     """
     settings = make_settings(deployment=options["activate"], kafka=options["kafka"])
-    with parts_of(options) as parts:
+    with downloaded(options) as found, parts_of(found) as parts:
         run(_score(settings, file, options, parts))
 
 

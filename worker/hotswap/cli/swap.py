@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from hotswap.cli.exits import REFUSED, Failure, note
-from hotswap.cli.files import package_option, parts_of
+from hotswap.cli.files import downloaded, package_option, parts_of
 from hotswap.cli.late import late, later
 from hotswap.cli.shared import (
     OpenRangeOption,
@@ -125,9 +125,14 @@ def swap(deployment: str, **options: Any) -> None:
     """Swap the model, the proto, the configuration, or any of them; the rest is inherited.
 
     The new generation is fetched, checked, loaded and warmed beside the one that serves, and takes over between two
-    batches. If it fails, nothing changes, and the reasons are printed.
+    batches. If it fails, nothing changes, and the reasons are printed. --model takes models:/name@alias, models:/name/7
+    and runs:/id/path, too, of MLflow's server at MLFLOW_TRACKING_URI: it is downloaded here.
     """
-    settings = settings_of(deployment, options)
+    with downloaded(options) as found:
+        _swap(settings_of(deployment, found), found)
+
+
+def _swap(settings: Settings, options: Mapping[str, Any]) -> None:
     _verify(options)
 
     async def publish(client: Client) -> Receipt:

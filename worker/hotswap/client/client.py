@@ -21,7 +21,7 @@ from pathlib import Path, PurePath
 from types import TracebackType
 from typing import Self
 
-from hotswap.artifacts.detect import as_file, find_kind
+from hotswap.artifacts.detect import as_file, find_model
 from hotswap.artifacts.places import without_secrets
 from hotswap.artifacts.store import Store
 from hotswap.client import overview, protos
@@ -300,8 +300,8 @@ class Client:
         return history, fleet, generations(await read_offsets(settings))
 
     async def _upload(self, path: Path, kind: str | None) -> Model:
-        kind = kind or find_kind(path)
-        with as_file(path) as file:
+        model, kind = find_model(path, kind)
+        with as_file(model) as file:
             uri, sha256 = await self._store.upload(file)
         return Model(uri, sha256, kind, path.stem.encode(errors="replace").decode())
 

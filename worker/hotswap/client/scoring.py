@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from hotswap.artifacts.detect import find_kind
+from hotswap.artifacts.detect import find_model
 from hotswap.artifacts.store import Store
 from hotswap.client.change import artifact_of, read_proto
 from hotswap.environments.guests import interpreter_for
@@ -33,8 +33,11 @@ async def own_host(
 
     """
     contract = read_proto(proto) if isinstance(proto, Path) else proto
-    model_kind = model.kind if isinstance(model, Model) else kind or find_kind(model)
-    loading = _stored(settings, model) if isinstance(model, Model) else artifact_of(settings, model, model_kind)
+    if isinstance(model, Model):
+        model_kind, loading = model.kind, _stored(settings, model)
+    else:
+        file, model_kind = find_model(model, kind)
+        loading = artifact_of(settings, file, model_kind)
     async with loading as artifact, interpreter_for(settings, model_kind, artifact) as interpreter:
         host = ModelHost(
             load=Load(

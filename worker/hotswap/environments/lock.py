@@ -25,7 +25,7 @@ NAMES: Final = ("requirements.lock", "requirements.txt")
 MAX_BYTES: Final = 1 << 20
 _MAX_REQUIREMENT: Final = 2_000  # characters, without its hashes
 _SHOWN: Final = 100
-_ADVICE: Final = "write the lock with `uv pip compile --generate-hashes`"
+_ADVICE: Final = "write the lock with `uv pip compile --generate-hashes`, or `hotswap pack --lock`"
 _COMMENT: Final = re.compile(r"(^|\s)#.*")
 _HASH: Final = re.compile(r"\s--hash[= ]\s*(\S*)")
 _SHA256: Final = re.compile(r"sha256:([0-9a-fA-F]{64})")
@@ -85,7 +85,7 @@ def parse_lock(name: str, content: bytes) -> Lock:
         raise _invalid(name, f"is not UTF-8 (at byte {error.start})", _ADVICE) from error
     lines: dict[str, int] = {}
     names: dict[tuple[str, str], int] = {}
-    for number, logical in _logical_lines(text):
+    for number, logical in logical_lines(text):
         entry = _entry(name, number, logical)
         if (before := names.setdefault(entry.key, number)) != number:
             raise _refused(
@@ -106,7 +106,7 @@ class _Entry(NamedTuple):
     """The package and the marker, which only one requirement may have."""
 
 
-def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
+def logical_lines(text: str) -> Iterator[tuple[int, str]]:
     """Yield the number of its first line and the text of each requirement, its lines joined, without comments."""
     begun, parts = 0, []
     for number, physical in enumerate(re.split(r"\r\n|\r|\n", text.removeprefix("\ufeff")), start=1):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from hotswap.artifacts.detect import find_kind
+from hotswap.artifacts.detect import find_kind, find_model
 from hotswap.client import protos
 from hotswap.client.change import read_proto
 from hotswap.codec.proto import Schema
@@ -93,7 +93,9 @@ async def onboard(settings: Settings, wish: Wish) -> Onboarded:
             each other; the error is a worker's own.
 
     """
-    kind, name, sample = wish.kind or find_kind(wish.model), _name(wish), _sample(wish)
+    name, sample, folder = _name(wish), _sample(wish), wish.model
+    is_detected, (model, kind) = wish.kind is None, find_model(folder, wish.kind)
+    wish = replace(wish, model=model)
     # A kind without a runtime here is packed for workers that have one; it cannot be described or checked here.
     is_served = kind in kinds()
     async with loading(settings, wish.model, kind, is_served=is_served) as load:
@@ -115,6 +117,8 @@ async def onboard(settings: Settings, wish: Wish) -> Onboarded:
                 fitted.notes.extend(_lacking(wish, unfilled(fitted.samples, schema, description.reads)))
         else:
             fitted.notes.append(f"not checked: no runtime for kind {kind} is installed here")
+    if is_detected and kind != (whole := find_kind(folder)):
+        fitted.notes.append(f"packed as kind {kind}, which needs no Python: --kind {whole} packs the MLflow folder")
     return Onboarded(_content(wish, kind, name, about, schema, fitted), fitted.notes)
 
 

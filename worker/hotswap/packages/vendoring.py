@@ -1,5 +1,6 @@
 """Puts the packages that a Python model's lock names beside the model, as wheels: its workers then need no index."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -20,10 +21,13 @@ def vendor(settings: Settings, model: Path, scratch: Path) -> Path:
     They come from HOTSWAP_PYTHON_INDEX, for the Python that the model names, by pip, verified by the lock's digests.
 
     Raises:
-        UsageError: the model is no folder, or pip cannot download the wheels; the message has its words.
+        UsageError: the model is no folder, pip is not installed, or it cannot download the wheels; the message has its
+            words.
         SwapError: ENVIRONMENT_INVALID: the lock is invalid, or there is no such Python here.
 
     """
+    if importlib.util.find_spec("pip") is None:
+        raise UsageError("pip, which downloads the wheels, is not installed here: install hotswap[python]")
     if not model.is_dir():
         raise UsageError(f"--vendor puts wheels into the model's folder, but {model} is none: unpack it")
     lock = read_lock(model)
