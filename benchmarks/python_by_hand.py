@@ -94,7 +94,7 @@ async def _backlogs(kafka: LocalKafka, folder: Path, model: Kind, rows: int, say
 
 
 def _contender(name: str, kafka: LocalKafka, folder: Path, task: by_python.Task, requests: str = "") -> Contender:
-    return Contender(name, kafka, folder, requests, task=task, spare_kinds="")
+    return Contender(name, kafka, folder, requests, task=task, spare_kinds="", kinds=task.kind)
 
 
 def _work(model: Kind, folder: Path) -> tuple[Change, by_python.Task]:
@@ -126,6 +126,8 @@ def figures(lines: list[PythonByHand]) -> list[Figures]:
         f"{by_python.PROCESSES} processes, transactions of up to {by_python.BATCH:,} rows, no headers, the "
         "library's own call on each batch, one thread. The library alone: on batches of 2,000."
     )
+    if any(line.name.startswith("python:") for line in lines):
+        note += " The library of a function is the function, by hand on columns of NumPy."
     title = "Models that a library of Python scores, through Kafka, beside a consumer by hand in Python"
     return [Figures(title, header, rows, note)]
 
