@@ -3,7 +3,8 @@
 The GBMs are binary classifiers of depth 5 on 12 numbers. Crayfish (EDBT 2024, doi 10.48786/edbt.2024.58) is a published
 benchmark of inference on streams. Its feed-forward network takes images of 28x28, has four layers of 32 with ReLU, and
 returns a number for each of 10 classes, 28,618 parameters in all. Its weights here are random: they do not change what
-it costs. The function is of kind python: its NumPy comes from a lock, which is that of the Python that measures.
+it costs. The function is of kind python: the NumPy of its process is that of a lock, as that of the Python that
+measures is, and comes from the index that HOTSWAP_PYTHON_INDEX names.
 """
 
 import re
