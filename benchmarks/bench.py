@@ -14,7 +14,7 @@ last run of each part.
 import argparse
 import asyncio
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,6 +179,15 @@ def _beside_others(kept: list[Any] | None, new: list[Any]) -> list[Any]:
     return [*(line for line in kept or () if line.name not in measured), *new]
 
 
+def _beside_other_dates(kept: Machine | None, new: Machine, kinds: Sequence[str]) -> Machine:
+    """Returns what a part was measured on; where only these kinds were measured anew, with what differs for them."""
+    if not (kinds and kept):
+        return new
+    own = f"of {' and '.join(kinds)}:"
+    differs = ", ".join(f"{fact} {value}" for fact, value in new.items() if kept.get(fact) != value)
+    return {fact: value for fact, value in kept.items() if fact != own} | ({own: differs} if differs else {})
+
+
 def _options() -> argparse.Namespace:
     """Returns what the command line says, with the parts that it means."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -217,7 +226,8 @@ def main() -> None:
         console.print(f"{part}:")
         figures = _measure(part, options, lambda text: console.print(f"· {text}"))
         setattr(kept, part, _beside_others(getattr(kept, part), figures) if options.kinds else figures)
-        kept.measured_on[part] = machine(*PYTHONS) if part in _OF_PYTHON else machine()
+        on = machine(*PYTHONS) if part in _OF_PYTHON else machine()
+        kept.measured_on[part] = _beside_other_dates(kept.measured_on.get(part), on, options.kinds)
         RESULTS.write_bytes(_KEPT.dump_json(kept, indent=2) + b"\n")
     sections = list(kept.sections())
     report.TARGET.write_text(report.page(sections))

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
-from python_libraries import scorer_of
+from python_libraries import dtype_of, scorer_of
 
 from hotswap.codec.proto import compile as compile_proto
 
@@ -58,14 +58,14 @@ class Scorer:
         self._parse, self._answer = operation.input.FromString, operation.output
         names = [field.name for field in operation.input.DESCRIPTOR.fields]
         self._values, self._is_list = attrgetter(*names), len(names) == 1
-        self._score = scorer_of(kind, model)
+        self._score, self._dtype = scorer_of(kind, model), dtype_of(kind)
 
     def __call__(self, requests: Sequence[bytes]) -> list[bytes]:
         """Return the answers of a batch of requests."""
         values: Any = map(self._values, map(self._parse, requests))
         if self._is_list:
-            values = [np.array(value, np.float32) for value in values]  # protobuf has them as a buffer
-        return self._answers(self._score(np.array(list(values), np.float32)))
+            values = [np.array(value, self._dtype) for value in values]  # protobuf has them as a buffer
+        return self._answers(self._score(np.array(list(values), self._dtype)))
 
     def _answers(self, scores: Any) -> list[bytes]:
         if scores.ndim == 1:

@@ -14,13 +14,12 @@ import json
 import os
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from statistics import median
@@ -35,9 +34,9 @@ from rich.console import Console
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.generation import Configuration, frozen
 from hotswap.host.load import Load
-from hotswap.host.order import GuestPython
 from hotswap.host.parent import ModelHost
 from hotswap.local.lifeline import start_watchdog
+from hotswap.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 BATCH, WARM_S, MEASURED_S, NUMBERS = 2_000, 5.0, 8.0, 10
@@ -47,14 +46,6 @@ PROTO = """syntax = "proto3";
 message Row {{ {row} }}
 message Answer {{ {answer} }}
 service S {{ rpc Score(Row) returns (Answer); }}"""
-
-
-_PYTHON = GuestPython(
-    program=getattr(sys, "_base_executable", sys.executable),
-    site=sysconfig.get_path("purelib"),
-    reads=(sys.base_prefix,),
-)
-"""The Python that measures, with its packages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +71,6 @@ class Contender:
             configuration=Configuration(runtime=frozen(self.runtime)),
             samples=(),
             heap_mb=self.heap_mb,
-            interpreter=_PYTHON if self.kind == "python" else None,
         )
 
     def requests(self) -> list[bytes]:
@@ -96,7 +86,10 @@ class Contender:
 
 @dataclass(slots=True)
 class Line:
-    """The figures of one kind: the CPU is the host's alone, the memory its resident set, the start from nothing."""
+    """The figures of one kind: CPU and memory are the host's, with its guest's if it has one, the start from nothing.
+
+    `caller_us_per_row` is the CPU of the process that sends it batches, as a worker does.
+    """
 
     name: str
     rows_per_s: float
@@ -104,6 +97,13 @@ class Line:
     limit_us_per_row: float
     start_s: float
     memory_mb: float
+    caller_us_per_row: float | None = None
+
+    @property
+    def above_us_per_row(self) -> float | None:
+        """CPU beside the library's own."""
+        caller = self.caller_us_per_row
+        return None if caller is None else self.cpu_us_per_row + caller - self.limit_us_per_row
 
 
 @dataclass(slots=True)
@@ -197,20 +197,35 @@ def _spark(folder: Path) -> Contender:
 async def measure(contender: Contender, limit_us: float = 0, child: Sequence[str] = _CHILD) -> Line:
     """Measures a host from its start until it has answered batches for some seconds; `child` is its command."""
     requests = contender.requests()
-    host = ModelHost(load=contender.load(), deadline_s=60, on_restart=_stop, on_unknown=lambda *_: None, child=child)
-    began = time.perf_counter()
-    await host.start()
-    start_s = time.perf_counter() - began
-    try:
-        await _score_for(host, requests, WARM_S)
-        process = psutil.Process(host.pid)
-        used, began = _cpu_s(process), time.perf_counter()
-        count = await _score_for(host, requests, MEASURED_S)
-        seconds, spent = time.perf_counter() - began, _cpu_s(process) - used
-        memory_mb = process.memory_info().rss / 1e6
-    finally:
-        await host.stop()
-    return Line(contender.name, count / seconds, spent / count * 1e6, limit_us, start_s, memory_mb)
+    async with _loadable(contender) as load:
+        host = ModelHost(load=load, deadline_s=60, on_restart=_stop, on_unknown=lambda *_: None, child=child)
+        began = time.perf_counter()
+        await host.start()
+        start_s = time.perf_counter() - began
+        try:
+            await _score_for(host, requests, WARM_S)
+            process = psutil.Process(host.pid)
+            used, caller, began = _cpu_s(process), time.process_time(), time.perf_counter()
+            count = await _score_for(host, requests, MEASURED_S)
+            seconds = time.perf_counter() - began
+            spent, caller = _cpu_s(process) - used, time.process_time() - caller
+            memory_mb = sum(one.memory_info().rss for one in (process, *process.children())) / 1e6
+        finally:
+            await host.stop()
+    costs = [cpu_s / count * 1e6 for cpu_s in (spent, caller)]
+    return Line(contender.name, count / seconds, costs[0], limit_us, start_s, memory_mb, costs[1])
+
+
+@asynccontextmanager
+async def _loadable(contender: Contender) -> AsyncIterator[Load]:
+    """What a host needs, with the environment of the model's lock, if it has one, as a worker makes it."""
+    if contender.kind != "python":
+        yield contender.load()
+        return
+    from hotswap.environments.guests import interpreter_for  # noqa: PLC0415 - older checkouts have none
+
+    async with interpreter_for(Settings(deployment="none"), contender.kind, contender.model) as interpreter:
+        yield replace(contender.load(), interpreter=interpreter)
 
 
 def _stop(why: str) -> None:

@@ -2,7 +2,8 @@
 
 No worker that uses the library can be faster. Standard input is a task of kinds.py, JSON: kind, model, rows, runtime.
 For h2o it is score0, for java the method itself, for spark `transform` on a table of all rows, collected; for a library
-of Python its own call on a matrix of all rows (python_libraries.py).
+of Python its own call on a matrix of all rows, and for a function of kind python that on its columns
+(python_libraries.py).
 """
 
 import csv
@@ -16,7 +17,7 @@ from typing import Any
 
 import jpype
 import numpy as np
-from python_libraries import SCORERS, matrix_of, scorer_of
+from python_libraries import SCORERS, alone
 
 from hotswap.codec.values import Table
 from hotswap.generation import Configuration
@@ -30,7 +31,7 @@ def main() -> None:
     """Prints the figure."""
     task = json.load(sys.stdin)
     if task["kind"] in SCORERS:
-        run = _python(task)
+        run = alone(task["kind"], Path(task["model"]), task["rows"])
     else:
         _start_jvm(task)
         run = {"h2o": _h2o, "java": _java, "spark": _spark}[task["kind"]](task)
@@ -50,17 +51,12 @@ def _start_jvm(task: dict[str, Any]) -> None:
     jpype.startJVM(*options, jvmpath=str(find_java().library), classpath=jars, convertStrings=False)
 
 
-def _repeat(run: Callable[[], None], seconds: float) -> int:
+def _repeat(run: Callable[[], object], seconds: float) -> int:
     until, times = time.perf_counter() + seconds, 0
     while time.perf_counter() < until:
         run()
         times += 1
     return times
-
-
-def _python(task: dict[str, Any]) -> Callable[[], None]:
-    score, matrix = scorer_of(task["kind"], Path(task["model"])), matrix_of(task["rows"])
-    return lambda: score(matrix) is not None and None
 
 
 def _h2o(task: dict[str, Any]) -> Callable[[], None]:

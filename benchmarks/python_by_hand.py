@@ -15,8 +15,8 @@ import by_python
 import stream
 from batches import fill
 from contender import OURS, PARTITIONS, Contender
+from kinds import BATCH, limit
 from kinds import Contender as Kind
-from kinds import limit
 from kinds_by_hand import cell, change_of, different
 from python_models import CRAYFISH
 from report import Figures
@@ -94,7 +94,8 @@ async def _backlogs(kafka: LocalKafka, folder: Path, model: Kind, rows: int, say
 
 
 def _contender(name: str, kafka: LocalKafka, folder: Path, task: by_python.Task, requests: str = "") -> Contender:
-    return Contender(name, kafka, folder, requests, task=task, spare_kinds="")
+    own = {"max_batch_records": BATCH} if task.kind == "python" else {}  # what is promised of functions
+    return Contender(name, kafka, folder, requests, task=task, spare_kinds="", kinds=task.kind, **own)
 
 
 def _work(model: Kind, folder: Path) -> tuple[Change, by_python.Task]:
@@ -126,6 +127,11 @@ def figures(lines: list[PythonByHand]) -> list[Figures]:
         f"{by_python.PROCESSES} processes, transactions of up to {by_python.BATCH:,} rows, no headers, the "
         "library's own call on each batch, one thread. The library alone: on batches of 2,000."
     )
+    if any(line.name.startswith("python:") for line in lines):
+        note += (
+            " The library of a function is the function, by hand on columns of NumPy; ours calls it with "
+            f"{BATCH:,} rows at most."
+        )
     title = "Models that a library of Python scores, through Kafka, beside a consumer by hand in Python"
     return [Figures(title, header, rows, note)]
 

@@ -39,10 +39,7 @@ def _lightgbm(model: Path) -> Score:
 
 
 def _function(model: Path) -> Score:
-    path = {"__name__": "model"}
-    exec((model / "model.py").read_text(encoding="utf-8"), path)  # noqa: S102 - the benchmark's own
-    predict: Any = path["predict"]
-    names = list(path["WEIGHTS"])
+    predict, names = _read(model)
 
     def score(matrix: Any) -> Any:
         columns = np.ascontiguousarray(matrix.T, np.float64)
@@ -51,12 +48,34 @@ def _function(model: Path) -> Score:
     return score
 
 
+def _read(model: Path) -> tuple[Any, list[str]]:
+    """Return the function of a model of kind python, and the names of its columns."""
+    known: dict[str, Any] = {"__name__": "model"}
+    exec((model / "model.py").read_text(encoding="utf-8"), known)  # noqa: S102 - the benchmark's own
+    return known["predict"], list(known["WEIGHTS"])
+
+
 SCORERS: dict[str, Callable[[Path], Score]] = {
     "onnx": _onnx,
     "xgboost": _xgboost,
     "lightgbm": _lightgbm,
     "python": _function,
 }
+
+
+def alone(kind: str, model: Path, rows: list[dict[str, Any]]) -> Callable[[], Any]:
+    """Return the library's own call on all rows, with a matrix that is ready; of a function, with its columns."""
+    if kind == "python":
+        predict, names = _read(model)
+        columns = {name: np.array([row[name] for row in rows], np.float64) for name in names}
+        return lambda: predict(None, columns)
+    score, matrix = scorer_of(kind, model), matrix_of(rows)
+    return lambda: score(matrix)
+
+
+def dtype_of(kind: str) -> type[np.floating[Any]]:
+    """Return what the numbers of a matrix are: a function has those of the requests, which are double."""
+    return np.float64 if kind == "python" else np.float32
 
 
 def matrix_of(rows: list[dict[str, Any]]) -> Any:

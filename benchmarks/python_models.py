@@ -3,16 +3,18 @@
 The GBMs are binary classifiers of depth 5 on 12 numbers. Crayfish (EDBT 2024, doi 10.48786/edbt.2024.58) is a published
 benchmark of inference on streams. Its feed-forward network takes images of 28x28, has four layers of 32 with ReLU, and
 returns a number for each of 10 classes, 28,618 parameters in all. Its weights here are random: they do not change what
-it costs.
+it costs. The function is of kind python: the NumPy of its process is that of a lock, as that of the Python that
+measures is, and comes from the index that HOTSWAP_PYTHON_INDEX names.
 """
 
+import re
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from gbm import COLUMNS, DEPTH, GBM, SEED, TREES, samples
-from kinds import BATCH, PROTO, Contender
+from kinds import BATCH, PROTO, ROOT, Contender
 
 CRAYFISH = "onnx: Crayfish's network on 28x28"
 _PIXELS, _LAYERS = 28 * 28, (32, 32, 32, 32, 10)
@@ -38,7 +40,7 @@ def contenders(folder: Path) -> Iterator[Contender]:
 
 
 def _function(folder: Path) -> Path:
-    """Write a model of kind python."""
+    """Write a model of kind python, with the lock of what it imports."""
     folder.mkdir()
     weights = dict(zip(COLUMNS, np.random.default_rng(SEED).normal(size=len(COLUMNS)).tolist(), strict=True))
     source = f"""import numpy as np
@@ -51,6 +53,9 @@ def predict(model, columns):
     return {{"no": 1 - yes, "yes": yes}}
 """
     (folder / "model.py").write_text(source, encoding="utf-8")
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    entries = re.findall(r"^numpy==.*\n(?: +--hash=.*\n)+", lock, re.MULTILINE)
+    (folder / "requirements.txt").write_text("".join(entries), encoding="utf-8")
     return folder
 
 

@@ -29,8 +29,12 @@ from hotswap.local.lifeline import start_watchdog
 
 HOTSWAP, MLSERVER, BENTOML = "Hotswap", "MLServer", "BentoML"
 _FOLDERS = {MLSERVER: ROOT / ".venv-mlserver", BENTOML: ROOT / ".venv-bentoml"}
-_RUNTIMES = {"xgboost": "mlserver_xgboost.XGBoostModel", "lightgbm": "mlserver_lightgbm.LightGBMModel"}
-"""MLServer has none for ONNX."""
+_RUNTIMES = {
+    "xgboost": "mlserver_xgboost.XGBoostModel",
+    "lightgbm": "mlserver_lightgbm.LightGBMModel",
+    "python": "server_mlserver.Function",
+}
+"""MLServer has none for ONNX; the function's is ours."""
 _READY_S = 60.0
 
 
@@ -90,7 +94,7 @@ def servers_of(kind: str) -> list[str]:
 
 def versions(name: str, kind: str) -> str:
     """Return the versions of a server, of its Python and of the library there."""
-    module = {"onnx": "onnxruntime"}.get(kind, kind)
+    module = {"onnx": "onnxruntime", "python": "numpy"}.get(kind, kind)
     program = (
         f"import platform, {module} as library; from importlib.metadata import version; "
         f"print('{name}', version('{name.lower()}'), 'with {module}', library.__version__, end=' ');"
@@ -111,6 +115,8 @@ def served(name: str, model: Kind) -> Iterator[tuple[Endpoint, int]]:
         environment = os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": str(own)}
         program = _FOLDERS[name] / "bin" / name.lower()
         if name == MLSERVER:
+            own_runtime = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+            environment |= {"PYTHONPATH": os.pathsep.join(own_runtime)}
             command, ready, path = _mlserver(model, own, port), "/v2/health/ready", "/v2/models/model/infer"
         else:
             environment |= {

@@ -82,7 +82,7 @@ async def measure(kafka: LocalKafka, folder: Path, models: Sequence[Kind], secon
 
 
 async def _ours(kafka: LocalKafka, folder: Path, model: Kind, seconds: float, say: Say) -> Served:
-    contender = Contender(OURS, kafka, folder)
+    contender = Contender(OURS, kafka, folder, kinds=model.kind)
     async with contender.running() as worker, AsyncExitStack() as gateways:
         await contender.swap(change_of(model, folder / f"{model.kind}.proto"))
         port, process = await gateways.enter_async_context(gateway(contender))
@@ -162,6 +162,7 @@ def figures(lines: list[Served]) -> list[Figures]:
         "Single rows of JSON in a closed loop: each caller sends the next row at the reply. MLServer scores in its own "
         "process (parallel_workers 0) and logs no calls, BentoML has one worker and no access log; both answer from "
         "memory and keep nothing. Ours writes request and answer to Kafka, exactly once, before it replies. One thread "
-        f"of the library everywhere. MLServer has no runtime for ONNX. {told}."
+        "of the library everywhere. MLServer has no runtime for ONNX. The function in Python is called by a custom "
+        f"runtime of MLServer and by a service of BentoML. {told}."
     )
     return [Figures("Single rows over HTTP, beside MLServer and BentoML", header, rows, note)]

@@ -13,19 +13,22 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import served
 from python_libraries import matrix_of, scorer_of
-from python_models import contenders
+from python_models import CRAYFISH, contenders
 
 EACH = [
-    pytest.param(server, kind, marks=getattr(pytest.mark, kind))
-    for kind in ("onnx", "xgboost", "lightgbm")
-    for server in served.servers_of(kind)
+    *(pytest.param(server, "python", id=f"{server}-python") for server in served.servers_of("python")),
+    *(
+        pytest.param(server, kind, marks=getattr(pytest.mark, kind))
+        for kind in ("onnx", "xgboost", "lightgbm")
+        for server in served.servers_of(kind)
+    ),
 ]
 
 
 @pytest.mark.skipif(not served.are_installed(), reason="make bench-servers installs them")
 @pytest.mark.parametrize(("server", "kind"), EACH)
 async def test_a_server_scores_a_row_as_the_library_does_and_ends_with_its_block(server, kind, tmp_path):
-    model = next(one for one in contenders(tmp_path) if one.name.startswith(f"{kind}: GBM"))
+    model = next(one for one in contenders(tmp_path) if one.kind == kind and one.name != CRAYFISH)
 
     with served.served(server, model) as (endpoint, pid):
         scores = endpoint.scores(model.rows[0])

@@ -2,15 +2,19 @@
 
 import asyncio
 import sys
+import sysconfig
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from confluent_kafka import Consumer
 
+from fakes.python_models import OURS
 from harness.fleet import ROOT, Deployment
 from hotswap.codec.proto import compile as compile_proto
+from hotswap.environments.lock import read_lock
 from hotswap.host.parent import ModelHost
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -33,10 +37,16 @@ def task_of(model, folder: Path) -> by_python.Task:
     return by_python.Task(model.kind, model.model, proto)
 
 
+FUNCTION = "python: a logistic function"
 MODELS = [
-    pytest.param(name, marks=getattr(pytest.mark, name.split(":")[0]))
-    for name in ("onnx: GBM", "onnx: Crayfish", "xgboost: GBM", "lightgbm: GBM")
+    FUNCTION,
+    *(
+        pytest.param(name, marks=getattr(pytest.mark, name.split(":")[0]))
+        for name in ("onnx: GBM", "onnx: Crayfish", "xgboost: GBM", "lightgbm: GBM")
+    ),
 ]
+OWN = replace(OURS, site=sysconfig.get_path("purelib"))
+"""In place of the environment of the function's lock, whose packages come from an index: the tests' own packages."""
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -46,8 +56,9 @@ async def test_both_paths_of_a_host_and_the_consumer_by_hand_give_the_same_score
     requests = model.requests()
 
     answers, paths = {"by hand": by_python.Scorer(*task_of(model, tmp_path))(requests)}, {}
+    load = replace(model.load(), interpreter=OWN if name == FUNCTION else None)
     for path, child in {"fast": {}, "plain": {"child": PLAIN}}.items():
-        host = ModelHost(load=model.load(), deadline_s=60, on_restart=pytest.fail, on_unknown=lambda *_: None, **child)
+        host = ModelHost(load=load, deadline_s=60, on_restart=pytest.fail, on_unknown=lambda *_: None, **child)
         paths[path] = (await host.start()).paths
         try:
             answers[path] = await host.score(requests)
@@ -63,6 +74,12 @@ async def test_both_paths_of_a_host_and_the_consumer_by_hand_give_the_same_score
     np.testing.assert_allclose(hand, ours, rtol=1e-6)
     assert "as the benchmark asks" in str(paths["plain"])
     assert "as the benchmark asks" not in str(paths["fast"])
+
+
+def test_the_function_has_a_lock_of_numpy_which_a_worker_takes(tmp_path):
+    lock = read_lock(model_of(FUNCTION, tmp_path).model)
+
+    assert {line.partition("==")[0] for line in lock.requirements} == {"numpy"}
 
 
 @pytest.mark.onnx

@@ -10,7 +10,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import bench
+import kinds
 import python_by_hand
+import python_kinds
 import served
 from closed_caller import Endless
 from through_kafka import Backlog
@@ -40,6 +42,25 @@ def test_a_run_of_some_kinds_keeps_the_figures_of_the_others():
     new = python_by_hand.PythonByHand("xgboost: m", 2, 1.0, [], [])
 
     assert bench._beside_others(old, [new]) == [old[0], new]
+
+
+def test_what_is_measured_anew_of_some_kinds_is_dated_beside_the_rest():
+    kept = {"date": "2026-12-02", "cores": 2, "of python:": "date 2026-12-03"}
+    new = {"date": "2026-12-04", "cores": 2}
+
+    assert bench._beside_other_dates(kept, new, ["python"]) == kept | {"of python:": "date 2026-12-04"}
+    assert bench._beside_other_dates(new, new, ["python"]) == new
+    assert bench._beside_other_dates(kept, new, []) == new
+    assert bench._beside_other_dates(None, new, ["python"]) == new
+
+
+@pytest.mark.parametrize(("caller", "above"), [(0.5, "2.25"), (None, "-")])
+def test_what_a_host_takes_above_the_library_is_with_its_caller(caller, above):
+    host = kinds.Line("python: f", 1e6, 2.0, 0.25, 1.0, 200.0, caller)
+
+    (figures,) = python_kinds.figures([python_kinds.Paths("python: f", host, host)])
+
+    assert dict(zip(figures.header, figures.rows[0], strict=True))["above the library"] == above
 
 
 @pytest.mark.parametrize(
