@@ -1,6 +1,7 @@
 """Functions in Python as models: what they get and return, in real hosts with guests, and what they cannot do."""
 
 import asyncio
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,6 +17,8 @@ from hotswap.errors import SwapCode, SwapError
 from hotswap.generation import Configuration
 from hotswap.host.parent import ModelHost
 from hotswap.host.process import HostProcess
+from hotswap.host.sandbox import AUTO
+from hotswap.host.spawn import _environment
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="guests are shut in on Linux only")
 
@@ -234,6 +237,7 @@ async def test_type_hints_are_checked_against_the_proto(tmp_path: Path) -> None:
 DEATHS = {
     "os._exit(3)": "it ended with exit code 3",
     "os.kill(os.getpid(), 9)": "it was killed by SIGKILL",
+    "os.kill(os.getpid(), 40)": "exit code 71; its last output: the model's own process is gone: it was killed by 40",
     "os.close(int(sys.argv[1]))": "the model's own process is gone",
     "os.write(int(sys.argv[1]), b'\\xff' * 64)": "it announced",
     "os.execv('/bin/true', ['true'])": "the model's own process is gone",
@@ -254,6 +258,22 @@ async def test_a_guest_that_ends_costs_one_record(tmp_path: Path, deed: str) -> 
 
     assert codes(answers) == ["answered", "answered", "HOST_CRASHED", "answered", "answered"]
     assert DEATHS[deed] in str(answers[2]), answers[2]
+
+
+async def test_a_record_that_harms_the_process_for_the_ones_after_it_has_none_of_them_refused(tmp_path: Path) -> None:
+    model = """
+        import os, sys
+        def predict(model, columns):
+            if 12.0 in list(columns["x"]):
+                os.set_blocking(int(sys.argv[1]), False)
+            if 14.0 in list(columns["x"]):
+                os._exit(3)
+            return columns["x"]
+    """
+    async with serving(load_of(written(tmp_path / "m", model), NUMBER)) as host:
+        answers = await host.score(bytes_of(NUMBER, *({"x": float(x)} for x in range(11, 16))))
+
+    assert codes(answers) == ["answered", "answered", "answered", "HOST_CRASHED", "answered"]
 
 
 async def test_a_function_that_never_returns_costs_one_record(tmp_path: Path) -> None:
@@ -285,6 +305,11 @@ DEEDS = {
     "everybody": "os.kill(-1, 9)",
     "trace": "[][0] if ctypes.CDLL(None).ptrace(16, os.getppid(), 0, 0) else None",
     "memory": "bytearray(1 << 34)",
+    "shared memory": "__import__('mmap').mmap(-1, 1 << 20)",
+    "memory that grows down": "__import__('mmap').mmap(-1, 1 << 20, flags=0x122)",
+    "memory as a file": "os.memfd_create('x')",
+    "stack": "__import__('resource').prlimit(0, 3, (-1, -1))",
+    "limits of the host": "__import__('resource').prlimit(os.getppid(), 7, (0, 0))",
 }
 
 
@@ -316,6 +341,56 @@ async def test_what_a_function_may_not_do_is_refused_to_it(tmp_path: Path) -> No
 
     refused = {"PermissionError", "MemoryError", "IndexError", "FileNotFoundError", "ProcessLookupError"}
     assert {name: outcome for name, outcome in found.items() if outcome not in refused} == {}
+
+
+async def test_a_function_writes_a_folder_of_its_own_and_not_the_one_that_its_host_runs_in(tmp_path: Path) -> None:
+    model = """
+        def predict(model, columns):
+            try:
+                return [str(open(path, "w").write("x")) for path in columns["path"]]
+            except OSError as error:
+                return [type(error).__name__]
+    """
+    source = proto("string path = 1;", "string outcome = 1;")
+    async with serving(load_of(written(tmp_path / "m", model), source)) as host:
+        assert host._process
+        folder = host._process._folder
+        outcomes = [
+            (await answered(host, source, {"path": path}))[0].outcome
+            for path in ("mine.py", str(folder / "numpy.py"), str(folder / "guest" / "mine.so"))
+        ]
+
+    assert outcomes == ["1", "PermissionError", "1"]
+
+
+def test_a_host_imports_nothing_from_the_folder_that_it_runs_in(tmp_path: Path) -> None:
+    (tmp_path / "planted.py").write_text("print('planted')")
+    search = "import importlib.util; print(importlib.util.find_spec('planted'))"
+    told = subprocess.run(
+        [sys.executable, "-c", search], cwd=tmp_path, env=_environment(tmp_path), capture_output=True, check=True
+    )
+
+    assert told.stdout == b"None\n"
+
+
+async def test_a_function_that_fills_the_disk_with_files_that_have_no_name_is_ended(tmp_path: Path) -> None:
+    model = """
+        import tempfile, time
+        def predict(model, columns):
+            kept = []
+            while columns["x"][0] == 13.0 and len(kept) < 12:
+                kept.append(tempfile.TemporaryFile())
+                kept[-1].write(bytes(1 << 20))
+                kept[-1].flush()
+            time.sleep(3 * bool(kept))
+            return columns["x"]
+    """
+    load = load_of(written(tmp_path / "m", model), NUMBER, sandbox=replace(AUTO, folder_mb=10))
+    async with serving(load) as host:
+        answers = await host.score(bytes_of(NUMBER, {"x": 13.0}, {"x": 1.0}))
+
+    assert codes(answers) == ["HOST_CRASHED", "answered"]
+    assert "it wrote more to its folder than it may" in str(answers[0])
 
 
 async def test_a_function_sees_its_own_process_as_threadpoolctl_does(tmp_path: Path) -> None:
