@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from fakes import escapes_by_calls
     from fakes.escapes_by_calls import call, libc
     from fakes.liar_child import FACTS
-else:  # a script's path starts at its own folder
+else:
+    sys.path.append(str(Path(__file__).parent))
     import escapes_by_calls
     from escapes_by_calls import call, libc
     from liar_child import FACTS

@@ -19,7 +19,8 @@ from hotswap.host.frames import Kind
 
 if TYPE_CHECKING:
     from fakes.liar_child import FACTS
-else:  # a script's path starts at its own folder
+else:
+    sys.path.append(str(Path(__file__).parent))
     from liar_child import FACTS
 
 SLEEPS = "import os, sys, time; os.write(1, b'.'); time.sleep(1000)"

@@ -3,12 +3,15 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 from fakes.examples import COLD
+from hotswap.batch import Answer, Refusal
+from hotswap.codec.proto import compile as compile_proto
 from hotswap.generation import Configuration
 from hotswap.host.load import Load
 from hotswap.host.order import GuestPython
@@ -40,6 +43,9 @@ def proto(row: str, answer: str, *rpcs: str) -> bytes:
         f'syntax = "proto3"; package m; message Row {{ {row} }} message Answer {{ {answer} }} service S {{ {calls} }}'
     )
     return text.encode()
+
+
+NUMBER = proto("double x = 1;", "double y = 1;")
 
 
 def written(folder: Path, source: str, files: Mapping[str, bytes] | None = None) -> Path:
@@ -85,3 +91,20 @@ async def serving(load: Load, deadline_s: float = 10.0) -> AsyncIterator[ModelHo
         yield host
     finally:
         await host.stop()
+
+
+def bytes_of(source: bytes, *rows: dict[str, Any]) -> list[bytes]:
+    operation = next(iter(compile_proto(source).operations.values()))
+    return [operation.input(**row).SerializeToString() for row in rows]
+
+
+async def answered(host: ModelHost, source: bytes, *rows: dict[str, Any]) -> list[Any]:
+    operation = next(iter(compile_proto(source).operations.values()))
+    return [
+        answer if isinstance(answer, Refusal) else operation.output.FromString(answer)
+        for answer in await host.score(bytes_of(source, *rows))
+    ]
+
+
+def codes(answers: Sequence[Answer]) -> list[str]:
+    return [str(answer.code) if isinstance(answer, Refusal) else "answered" for answer in answers]

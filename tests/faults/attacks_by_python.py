@@ -21,8 +21,8 @@ from faults.raw_batches import Record, batch
 from hotswap.codec.proto import compile as compile_proto
 
 _ENVIRONMENT = {"HOTSWAP_KINDS": "h2o,python", "HOTSWAP_PYTHON_MEMORY_MB": "512", "HOTSWAP_SANDBOX_FOLDER_MB": "16"}
-_BATCH_MS, _STAGING_MS = 1_500, 5_000
-_BEFORE_S, _GONE_S, _ACT_S = 1, 15, 60
+_BATCH_MS, _STAGING_MS, _HANGING_MS = 1_500, 30_000, 5_000
+_BEFORE_S, _GONE_S, _ACT_S = 1, 15, 180
 _BOUND_MB = 300
 _SLEEPS = b"sleep\x003671"
 _ELSEWHERE = (Path("/tmp/hostile"), Path("/dev/shm/hostile"))
@@ -31,6 +31,7 @@ REFUSED, ENDS, LATE = {"MODEL_ERROR"}, {"HOST_CRASHED"}, {"HOST_TOO_SLOW"}
 DONE = {"achieved"}
 """An act that harms nobody but its own process: it may succeed."""
 _PROCESSES = {"executes_another": LATE | ENDS}
+_FILES = {"fills_the_disk_by_files_without_a_name": LATE | ENDS}  # once a second somebody looks (supervisor.py)
 _RESOURCES = {
     **dict.fromkeys(("sleeps_for_ever", "spins_for_ever", "spins_in_c"), LATE),
     **dict.fromkeys(("prints_a_gigabyte", "prints_a_gigabyte_to_stderr"), LATE),  # nobody reads so much (printed.py)
@@ -42,7 +43,9 @@ _ITSELF = {
     **dict.fromkeys(
         ("closes_every_descriptor", "closes_all_but_the_standard_ones", "writes_to_every_descriptor"), ENDS
     ),
-    **dict.fromkeys(("exits_at_once", "patches_what_it_can", "changes_callers"), ENDS),
+    **dict.fromkeys(("exits_at_once", "patches_what_it_can", "changes_callers", "answers_for_its_guest"), ENDS),
+    "ends_by_a_signal_without_a_name": ENDS,
+    "harms_the_next_record": DONE,
     **dict.fromkeys(("closes_standard_output", "replaces_standard_streams", "reads_every_descriptor"), DONE),
     **dict.fromkeys(("leaves_a_thread", "sleeps_at_exit", "changes_directory", "limits_itself"), DONE),
     **dict.fromkeys(("handles_signals", "lowers_its_priority"), DONE),
@@ -56,6 +59,7 @@ _ANSWERS = {
     )
 }
 """What can be read: one answer is returned by itself, no number is NaN, a subclass of float has its value."""
+_HANGS = {"FAILED DEADLINE_EXCEEDED"}
 _LOADS = {
     name: {outcome}
     for outcome, names in {
@@ -111,7 +115,7 @@ def _serving(folder, acts):
     return _Made(folder, {"model": (hostile.acting(acts),)})
 
 
-async def _swapped(stage, path, deadline_ms=30_000):
+async def _swapped(stage, path, deadline_ms=_STAGING_MS):
     """Swap to a model; return the outcomes of the workers, and the generation."""
     command = stage.swap(model=path, proto=hostile.PROTO)
     command.swap.model.kind, command.swap.deadline_ms = "python", deadline_ms
@@ -131,14 +135,16 @@ async def _served(stage, acts, right):
     played = await asyncio.gather(*(_lane(stage, part, names, one_sends) for part, names in enumerate(lanes)))
     seen = {name: outcome for lane in played for name, (_, outcome) in lane.items()}
     odd = {name: outcome for name, outcome in seen.items() if outcome not in right.get(name, REFUSED)}
-    places = {(part, place) for part, lane in enumerate(played) for place, _ in lane.values()}
+    places = {(part, place): name for part, lane in enumerate(played) for name, (place, _) in lane.items()}
     others = [place for place in stage.answers.letters if place not in places]
     text = f"{', '.join(sorted(told)) or 'no verdict'}, {len(acts)} acts: "
     text += ", ".join(f"{count} {outcome}" for outcome, count in Counter(seen.values()).most_common())
     text += "".join(f"; {name}: {outcome}" for name, outcome in odd.items())
     if others:
+        part, place = others[0]
         code = stage.answers.letters[others[0]]["code"].decode()
-        text += f"; {len(others)} other requests refused ({code})"
+        beside = [places[part, near] for near in (place - 1, place + 1) if (part, near) in places]
+        text += f"; {len(others)} other requests refused ({code}, beside {', '.join(beside) or 'none'})"
     return await _ended(stage, text, is_held=told == {"READY"} and not odd and not others)
 
 
@@ -198,7 +204,7 @@ async def python_processes(stage):
 @made_before(partial(_serving, acts=hostile.FILES | hostile.NETWORK))
 async def python_files_and_network(stage):
     """Python that reads and writes files of others and its own, mounts, fills the disk, connects and listens."""
-    return await _served(stage, hostile.FILES | hostile.NETWORK, {})
+    return await _served(stage, hostile.FILES | hostile.NETWORK, _FILES)
 
 
 @made_before(partial(_serving, acts=hostile.RESOURCES))
@@ -230,10 +236,11 @@ async def python_loads(stage):
     """Python that acts, hangs or ends as it is imported or loaded, is none, or has files *.pth."""
     seen, odd = Counter(), []
     for name, path in stage.made.paths.items():
-        told, _ = await _swapped(stage, path, _STAGING_MS)
+        right = _LOADS.get(name, {"FAILED MODEL_INVALID"})
+        told, _ = await _swapped(stage, path, _HANGING_MS if right == _HANGS else _STAGING_MS)
         outcome = ", ".join(sorted(told)) or "no verdict"
         seen[outcome] += 1
-        if outcome not in _LOADS.get(name, {"FAILED MODEL_INVALID"}):
+        if outcome not in right:
             odd.append(f"; {name}: {outcome}")
     text = f"{len(stage.made.paths)} models: " + ", ".join(f"{count} {one}" for one, count in seen.most_common())
     return await _ended(stage, text + "".join(odd), is_held=not odd)

@@ -71,6 +71,7 @@ PROCESSES = {
     "kills_all": "import os, signal\nos.kill(-1, signal.SIGKILL)",
     "kills_the_parent": "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)",
     "stops_the_parent": "import os, signal\nos.kill(os.getppid(), signal.SIGSTOP)",
+    "limits_the_parent": "import os, resource\nresource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (0, 0))",
     "kills_its_group": "import os, signal\nos.killpg(0, signal.SIGKILL)",
     "traces_the_parent": """\
         import ctypes, os
@@ -146,11 +147,16 @@ FILES = {
         with tempfile.TemporaryFile() as file:
             while True:
                 file.write(bytes(1 << 20))""",
+    "fills_the_disk_by_files_without_a_name": """\
+        import tempfile
+        kept = [tempfile.TemporaryFile() for _ in range(128)]
+        for file in kept:
+            file.write(bytes(1 << 24))
+            file.flush()""",
     "fills_memory_files": """\
         import os
-        file = os.memfd_create("x")
-        while True:
-            os.write(file, bytes(1 << 20))""",
+        for _ in range(128):
+            os.write(os.memfd_create("x"), bytes(1 << 24))""",
 }
 NETWORK = {
     "connects": "import socket\nsocket.create_connection(('127.0.0.1', @PORT@), 2).send(b'x')",
@@ -168,6 +174,16 @@ NETWORK = {
 }
 RESOURCES = {
     "allocates_everything": "kept = []\nwhile True:\n    kept.append(bytearray(b'x' * (1 << 26)))",
+    "shares_memory": """\
+        import mmap
+        kept = [mmap.mmap(-1, 1 << 26) for _ in range(32)]
+        for one in kept:
+            one.write(bytes(1 << 26))""",
+    "grows_a_stack": """\
+        import mmap
+        kept = [mmap.mmap(-1, 1 << 26, flags=0x122) for _ in range(32)]  # MAP_PRIVATE, MAP_ANONYMOUS, MAP_GROWSDOWN
+        for one in kept:
+            one.write(bytes(1 << 26))""",
     "allocates_at_once": "return {'y': [0.0] * (1 << 40)}",
     "sleeps_for_ever": "import time\nwhile True:\n    time.sleep(3600)",
     "spins_for_ever": "while True:\n    pass",
@@ -182,10 +198,10 @@ RESOURCES = {
     "overflows_the_stack_of_c": """\
         import sys
         sys.setrecursionlimit(1 << 30)
-        value = []
+        value = ()
         for _ in range(1 << 20):
-            value = [value]
-        repr(value)""",
+            value = (value,)
+        hash(value)  # repr would take longer than the deadline""",
     "breaks_memory": "import ctypes\nctypes.string_at(0)",
     "aborts": "import os\nos.abort()",
     "threads_without_end": """\
@@ -213,6 +229,12 @@ ITSELF = {
                 pass""",
     "closes_standard_output": "import sys\nsys.stdout.close()\nsys.stderr.close()",
     "replaces_standard_streams": "import sys\nsys.stdout = sys.stderr = sys.stdin = None",
+    "ends_by_a_signal_without_a_name": "import os\nos.kill(os.getpid(), 40)",
+    "answers_for_its_guest": """\
+        import json, os, struct, sys
+        head = json.dumps({"ticket": 1 << 70, "answers": [["\\ud800", []]], "sizes": [-1, 1 << 70]}).encode()
+        os.write(int(sys.argv[1]), struct.pack("<II", len(head), 0) + head)""",
+    "harms_the_next_record": "import os, sys\nos.set_blocking(int(sys.argv[1]), False)",
     "exits_at_once": "import os\nos._exit(0)",
     "raises_system_exit": "raise SystemExit(0)",
     "raises_keyboard_interrupt": "raise KeyboardInterrupt",

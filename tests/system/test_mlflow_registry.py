@@ -38,7 +38,8 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server = subprocess.Popen(
             [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1", "--port", str(port),
              "--backend-store-uri", database, "--artifacts-destination", artifacts],
-            stdout=log, stderr=log, env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}, start_new_session=True,
+            stdout=log, stderr=log, start_new_session=True,
+            env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "TMPDIR": str(folder)},
         )  # fmt: skip
     try:
         _await(url, server, folder / "log")

@@ -1,21 +1,16 @@
-"""Functions in Python as models: what they get and return, in real hosts with guests, and what they cannot do."""
+"""Functions in Python as models: what they get and return, in real hosts with guests."""
 
-import asyncio
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fakes.python_models import load_of, proto, serving, written
-from hotswap.batch import Answer, Ask, Refusal
+from fakes.python_models import NUMBER, answered, bytes_of, codes, load_of, proto, serving, written
+from hotswap.batch import Ask
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.errors import SwapCode, SwapError
 from hotswap.generation import Configuration
-from hotswap.host.parent import ModelHost
-from hotswap.host.process import HostProcess
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="guests are shut in on Linux only")
 
@@ -27,20 +22,6 @@ RULE = """
         p = [age / 100 + CITIES.get(city, 0) for age, city in zip(columns["age"], columns["city"])]
         return {"p": p, "label": ["high" if one > 0.5 else "low" for one in p]}
 """
-NUMBER = proto("double x = 1;", "double y = 1;")
-
-
-def bytes_of(source: bytes, *rows: dict[str, Any]) -> list[bytes]:
-    operation = next(iter(compile_proto(source).operations.values()))
-    return [operation.input(**row).SerializeToString() for row in rows]
-
-
-async def answered(host: ModelHost, source: bytes, *rows: dict[str, Any]) -> list[Any]:
-    operation = next(iter(compile_proto(source).operations.values()))
-    return [
-        answer if isinstance(answer, Refusal) else operation.output.FromString(answer)
-        for answer in await host.score(bytes_of(source, *rows))
-    ]
 
 
 async def refusal_of(load: Any) -> SwapError:
@@ -48,10 +29,6 @@ async def refusal_of(load: Any) -> SwapError:
         async with serving(load):
             pass
     return refused.value
-
-
-def codes(answers: Sequence[Answer]) -> list[str]:
-    return [str(answer.code) if isinstance(answer, Refusal) else "answered" for answer in answers]
 
 
 async def test_a_function_answers_from_bytes_to_bytes_in_the_jvm_and_as_the_fallback_does(tmp_path: Path) -> None:
@@ -229,145 +206,3 @@ async def test_type_hints_are_checked_against_the_proto(tmp_path: Path) -> None:
     assert refused.code == SwapCode.SCHEMA_MISMATCH
     assert "column `income` (numeric): m.Row has no scalar field `income`" in refused.message
     assert "output field `label` (string): the model has no output `label`" in refused.message
-
-
-DEATHS = {
-    "os._exit(3)": "it ended with exit code 3",
-    "os.kill(os.getpid(), 9)": "it was killed by SIGKILL",
-    "os.close(int(sys.argv[1]))": "the model's own process is gone",
-    "os.write(int(sys.argv[1]), b'\\xff' * 64)": "it announced",
-    "os.execv('/bin/true', ['true'])": "the model's own process is gone",
-}
-
-
-@pytest.mark.parametrize("deed", DEATHS)
-async def test_a_guest_that_ends_costs_one_record(tmp_path: Path, deed: str) -> None:
-    model = f"""
-        import os, sys
-        def predict(model, columns):
-            if 13.0 in list(columns["x"]):
-                {deed}
-            return columns["x"]
-    """
-    async with serving(load_of(written(tmp_path / "m", model), NUMBER)) as host:
-        answers = await host.score(bytes_of(NUMBER, *({"x": float(x)} for x in range(11, 16))))
-
-    assert codes(answers) == ["answered", "answered", "HOST_CRASHED", "answered", "answered"]
-    assert DEATHS[deed] in str(answers[2]), answers[2]
-
-
-async def test_a_function_that_never_returns_costs_one_record(tmp_path: Path) -> None:
-    model = """
-        def predict(model, columns):
-            while 13.0 in list(columns["x"]): pass
-            return columns["x"]
-    """
-    async with serving(load_of(written(tmp_path / "m", model), NUMBER), deadline_s=1.0) as host:
-        answers = await host.score(bytes_of(NUMBER, *({"x": float(x)} for x in (12, 13, 14))))
-
-    assert codes(answers) == ["answered", "HOST_TOO_SLOW", "answered"]
-
-
-DEEDS = {
-    "fork": "os.fork()",
-    "program": "__import__('subprocess').run(['/bin/true'])",
-    "file beside": "open('/tmp/hotswap-was-here', 'w')",
-    "own artefact": "open(str(FOLDER / 'model.py'), 'a')",
-    "our file": "open(sys.argv[0], 'a')",
-    "environment of the worker": "open(f'/proc/{os.getppid()}/environ').read()",
-    "memory of the host": "open(f'/proc/{os.getppid()}/mem', 'rb').read(1)",
-    "passwords": "open('/etc/shadow').read()",
-    "home": "os.listdir('/root')",
-    "tcp": "__import__('socket').create_connection(('127.0.0.1', 9))",
-    "udp": "__import__('socket').socket(2, 2).sendto(b'x', ('127.0.0.1', 9))",
-    "listen": "__import__('socket').create_server(('127.0.0.1', 0))",
-    "signal": "os.kill(os.getppid(), 9)",
-    "everybody": "os.kill(-1, 9)",
-    "trace": "[][0] if ctypes.CDLL(None).ptrace(16, os.getppid(), 0, 0) else None",
-    "memory": "bytearray(1 << 34)",
-}
-
-
-async def test_what_a_function_may_not_do_is_refused_to_it(tmp_path: Path) -> None:
-    attempts = "\n".join(f"            {name!r}: lambda: {deed}," for name, deed in DEEDS.items())
-    model = f"""
-        import ctypes, os, sys
-        FOLDER = None
-        DEEDS = {{\n{attempts}
-        }}
-        def load(folder):
-            global FOLDER
-            FOLDER = folder
-        def predict(model, columns):
-            (name,) = columns["deed"]
-            try:
-                DEEDS[name]()
-            except (OSError, MemoryError, IndexError) as error:
-                return [f"{{type(error).__name__}}"]
-            return ["done"]
-    """
-    source = proto("string deed = 1;", "string outcome = 1;")
-    found = {}
-    async with serving(load_of(written(tmp_path / "m", model), source)) as host:
-        assert HostProcess.shut["python"].missing == []
-        for name in DEEDS:
-            (answer,) = await answered(host, source, {"deed": name})
-            found[name] = answer.outcome
-
-    refused = {"PermissionError", "MemoryError", "IndexError", "FileNotFoundError", "ProcessLookupError"}
-    assert {name: outcome for name, outcome in found.items() if outcome not in refused} == {}
-
-
-async def test_a_function_sees_its_own_process_as_threadpoolctl_does(tmp_path: Path) -> None:
-    model = "def predict(model, columns): return [open('/proc/self/maps').read().count('libc')] * len(columns['x'])"
-    async with serving(load_of(written(tmp_path / "m", model), NUMBER)) as host:
-        (one,) = await answered(host, NUMBER, {"x": 1.0})
-
-    assert one.y > 0
-
-
-async def test_packages_that_run_code_as_they_are_found_run_it_in_the_sandbox(tmp_path: Path) -> None:
-    site = tmp_path / "site"
-    site.mkdir()
-    (site / "evil.pth").write_text(
-        "import sys, os; sys.forked = []; "
-        "exec('try:\\n os.fork()\\nexcept OSError as error:\\n sys.forked.append(type(error).__name__)')\n"
-    )
-    (site / "helper.py").write_text("VALUE = 2\n")
-    model = """
-        import helper, sys
-        def predict(model, columns):
-            return [f"{helper.VALUE} {sys.forked}"] * len(columns["x"])
-    """
-    source = proto("double x = 1;", "string seen = 1;")
-    load = load_of(written(tmp_path / "m", model), source)
-    interpreter = load.interpreter
-    assert interpreter
-    async with serving(replace(load, interpreter=replace(interpreter, site=str(site)))) as host:
-        (one,) = await answered(host, source, {"x": 1.0})
-
-    assert one.seen == "2 ['PermissionError']"
-
-
-async def test_what_a_model_prints_is_logged_at_once_and_a_flood_of_it_costs_one_record(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    model = """
-        print("loaded")
-        def predict(model, columns):
-            if 13.0 in list(columns["x"]):
-                for _ in range(1024): print("x" * (1 << 20))
-            print(len(columns["x"]), "rows")
-            return columns["x"]
-    """
-    caplog.set_level("INFO", "hotswap.host.printed")
-    async with serving(load_of(written(tmp_path / "m", model), NUMBER), deadline_s=1.0) as host:
-        await host.score(bytes_of(NUMBER, {"x": 1.0}, {"x": 2.0}))
-        await asyncio.sleep(0.1)
-        said = [vars(record)["text"] for record in caplog.records]
-        answers = await host.score(bytes_of(NUMBER, *({"x": float(x)} for x in (12, 13, 14))))
-
-    assert said == ["loaded", "2 rows"]
-    assert {vars(record)["generation"] for record in caplog.records} == {1}
-    assert codes(answers) == ["answered", "HOST_TOO_SLOW", "answered"]
-    assert sum(len(str(vars(record).get("text", ""))) for record in caplog.records) < 3 * 20_000

@@ -72,6 +72,23 @@ def test_signals_priorities_and_limits_are_its_own_only(says):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("machine", MACHINES)
+def test_all_memory_of_a_guest_is_what_the_limit_on_data_counts(machine, monkeypatch):
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    program = seccomp._compile(sandbox._rules(has_sockets=False, is_guest=True))
+    shared, private, anonymous, grows_down, stack = 0x1, 0x2, 0x20, 0x100, 0x20000
+
+    def passes(name, *arguments):
+        return verdict(program, machine, name, *arguments) == ALLOWED
+
+    allowed = (private | anonymous, private | anonymous | stack, private, shared)  # the last two: of a file
+    refused = (shared | anonymous, shared | private | anonymous, private | anonymous | grows_down)
+    assert [passes("mmap", 0, 1 << 20, 3, flags) for flags in allowed] == [True] * 4
+    assert [passes("mmap", 0, 1 << 20, 3, flags) for flags in refused] == [False] * 3
+    assert not any(map(passes, ("memfd_create", "memfd_secret")))
+    assert passes("execve")
+
+
 def test_files_are_not_truncated_by_opening_them_to_read(says):
     assert says("openat", 0, 0, os.O_RDONLY | os.O_TRUNC | os.O_CLOEXEC) == "EPERM"
     assert says("openat", 0, 0, os.O_WRONLY | os.O_TRUNC | os.O_CREAT) == "passes"

@@ -18,6 +18,7 @@ from hotswap.environments.recipe import EnvironmentRequest, Recipe
 from hotswap.environments.shut_in import CERTIFICATES, InstallerSandbox
 from hotswap.environments.words import failed
 from hotswap.errors import SwapCode, SwapError
+from hotswap.local.lifeline import signal_name
 
 MAX_FILES: Final = 200_000
 _PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
@@ -83,7 +84,7 @@ class _Installation:
         if _NO_SPACE in printed:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if code < 0:
-            printed += f"\nit was killed by signal {signal.Signals(-code).name}"
+            printed += f"\nit was killed by signal {signal_name(-code)}"
         if code:
             raise failed(self._recipe, printed, index=self._request.index)
         # What does not compile, such as a template, is left: a model that imports it would see the error.

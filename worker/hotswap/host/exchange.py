@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from hotswap.batch import Answer
+from hotswap.batch import Answer, Code, Refusal
 from hotswap.host import frames
 from hotswap.host.frames import Frame, FrameError, Kind
 from hotswap.host.process import HostGone, HostProcess
@@ -45,3 +45,10 @@ class Exchange:
         for column, times in unknown.items():
             self._on_unknown(column, times)
         return answers
+
+    def refusal(self, error: Exception, how: str) -> Refusal:
+        """Return the refusal of a request that ended a process by itself, by this error; `how`: how that ended."""
+        if isinstance(error, TimeoutError):
+            message = f"the model did not answer this request by itself within {self._deadline_s * 1e3:.0f} ms"
+            return Refusal(Code.HOST_TOO_SLOW, message)
+        return Refusal(Code.HOST_CRASHED, f"the model host died while it scored this request by itself: {how}")

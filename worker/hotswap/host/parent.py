@@ -7,7 +7,8 @@ If the host dies while it scores a batch, or does not answer within the deadline
        alone, and each request has the whole deadline. So a request that is fine by itself is never refused because of
        its batch, and a batch that is merely too large for its deadline is answered, slowly.
     3. If the host dies again, the request announced last is refused (HOST_CRASHED, HOST_TOO_SLOW), and a new host
-       continues with the request after it.
+       continues with the request after it. If the model may keep state, HOST_CRASHED is said only of one that was the
+       first in its host: another may have left behind what ended it. So it is scored once more, as the first.
 
 The states of the process:
 
@@ -16,8 +17,8 @@ The states of the process:
      └──────────┴──────────┘     it died, was killed, or could not load
     each ──▶ STOPPED             final: the batch in progress may finish, and no process is started again
 
-k bad requests in a batch of n cost k + 1 starts of a host. Bisection would cost up to k * log2(n), more than a second
-each, to save scoring the other requests once more, which is cheap.
+k bad requests in a batch of n cost k + 1 starts of a host, 2k + 1 at most with state. Bisection would cost up to
+k * log2(n), more than a second each, to save scoring the other requests once more, which is cheap.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Final
 
-from hotswap.batch import Answer, Ask, Code, Declined, Given, RecordBatch, Refusal, Seal, Unsealed
+from hotswap.batch import Answer, Ask, Declined, Given, RecordBatch, Refusal, Seal, Unsealed
 from hotswap.errors import HostError, SwapCode, SwapError
 from hotswap.host import frames
 from hotswap.host.exchange import Exchange
@@ -213,17 +214,20 @@ class ModelHost:
                 raise HostError(
                     f"the model host of generation {self._load.generation} dies before it scores any request"
                 )
+            before, begun = self._process, len(answers)
             await self._ensure_started()
-            begun = len(answers)
-            if culprit := await self._score_rest(values, asks, answers):
+            if culprit := await self._score_rest(values, asks, answers, is_new=self._process is not before):
                 answers.append(culprit)
             futile = 0 if len(answers) > begun else futile + 1
         return answers
 
     async def _score_rest(
-        self, values: Sequence[bytes], asks: Sequence[Ask] | None, answers: list[Answer]
+        self, values: Sequence[bytes], asks: Sequence[Ask] | None, answers: list[Answer], *, is_new: bool
     ) -> Refusal | None:
-        """Answer the requests after `answers`, one at a time; return the refusal of the one that killed the host."""
+        """Answer the requests after `answers`, one at a time; return the refusal of the one that killed the host.
+
+        `is_new`: the host has scored nothing yet.
+        """
         done, is_announced = len(answers), False
         try:
             rest = values[done:], asks and asks[done:]
@@ -236,14 +240,10 @@ class ModelHost:
                 answers += await self._exchange.answers(self._process, 1)
         except (HostGone, FrameError, TimeoutError) as error:
             how = await self._discard(error)
-            return self._blame(error, how) if is_announced else None
+            is_first = is_new and len(answers) == done
+            is_sure = is_first or isinstance(error, TimeoutError) or runtime_of(self._load.kind).is_stateless
+            return self._exchange.refusal(error, how) if is_announced and is_sure else None
         return None
-
-    def _blame(self, error: Exception, how: str) -> Refusal:
-        if isinstance(error, TimeoutError):
-            message = f"the model did not answer this request by itself within {self.deadline_s * 1e3:.0f} ms"
-            return Refusal(Code.HOST_TOO_SLOW, message)
-        return Refusal(Code.HOST_CRASHED, f"the model host died while it scored this request by itself: {how}")
 
     # ---- the process
 

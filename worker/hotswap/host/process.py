@@ -31,6 +31,7 @@ from hotswap.host.frames import (
 from hotswap.host.printed import Printed
 from hotswap.host.spawn import spawn
 from hotswap.local.children import has_ended
+from hotswap.local.lifeline import signal_name
 
 log = logging.getLogger(__name__)
 
@@ -297,5 +298,5 @@ def ended(code: int) -> str:
     if code == -signal.SIGXFSZ:
         return "it wrote more to its folder than it may (HOTSWAP_SANDBOX_FOLDER_MB)"
     if code < 0:
-        return f"killed by signal {signal.Signals(-code).name}"
+        return f"killed by signal {signal_name(-code)}"
     return f"exit code {code}"

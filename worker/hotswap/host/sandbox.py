@@ -69,6 +69,7 @@ _KERNEL: Final = (
     *("fsconfig", "fsmount", "fspick", "mount_setattr", "bpf", "userfaultfd", "perf_event_open", "io_uring_setup"),
     *("io_uring_enter", "io_uring_register", "add_key", "request_key", "keyctl", "open_by_handle_at"),
 )
+_SHARED_ANONYMOUS, _GROWS_DOWN = 0x21, 0x100  # of mmap's flags
 _CLONE_THREAD: Final = 0x10000
 _CLONE_NAMESPACES: Final = 0x7E020000
 _ACCESS: Final = 0x203  # of an open's flags: what for, and O_TRUNC
@@ -162,7 +163,9 @@ class Enclosure:
         """Shut in a process that `enter` had forked off this one, before it starts a program of its own (guest.py).
 
         It keeps only `folder`, which is writable, the system's files and `read`. It may start a program, in its own
-        place: none can do more than it could. Raises OSError if the machine's Landlock refuses.
+        place: none can do more than it could. It has no memory beside its limit's.
+
+        Raises OSError if the machine's Landlock refuses.
         """
         if self._sandbox.mode == "off" or sys.platform != "linux":
             return
@@ -171,7 +174,7 @@ class Enclosure:
             landlock.restrict(read=paths, write=(folder, "/dev/null"), has_tcp=self._has_sockets)
         _drop_capabilities()
         with contextlib.suppress(OSError):
-            seccomp.install(_rules(has_sockets=self._has_sockets, may_exec=True))
+            seccomp.install(_rules(has_sockets=self._has_sockets, is_guest=True))
 
     def _enter_namespaces(self) -> None:
         try:
@@ -250,11 +253,24 @@ _NO_SOCKETS: Final = (
 )
 
 
-def _rules(*, has_sockets: bool, may_exec: bool = False) -> Sequence[Rule]:
+# All memory of a guest is what its limit, RLIMIT_DATA, counts: not shared, not a file without a name, no second stack.
+_OF_GUESTS: Final = (
+    Rule(("memfd_create", "memfd_secret")),
+    Rule(
+        ("mmap",),
+        [
+            Test(3, (_SHARED_ANONYMOUS,), is_one=False, mask=_SHARED_ANONYMOUS),
+            Test(3, (_GROWS_DOWN,), is_one=False, mask=_GROWS_DOWN),
+        ],
+    ),
+)
+
+
+def _rules(*, has_sockets: bool, is_guest: bool = False) -> Sequence[Rule]:
     """Return the system calls that are refused."""
     me, nobody_else = (os.getpid(),), (0, os.getpid())
     return (
-        *(() if may_exec else (Rule(_EXEC),)),
+        *(_OF_GUESTS if is_guest else (Rule(_EXEC),)),
         Rule((*_START, *_OTHERS, *_OUTLIVE, *_OF_THE_MACHINE, *_WATCH, *_KERNEL, *_CHANGE_RIGHTS, "flock", "truncate")),
         Rule(("clone",), [Test(0, (_CLONE_THREAD,), mask=_CLONE_THREAD)]),
         # Their arguments are in memory, where a filter cannot see them; glibc and Java then use the older calls.

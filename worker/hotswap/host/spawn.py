@@ -78,6 +78,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "TMPDIR": str(folder),
         "PYTHONPATH": str(_CODE),
+        "PYTHONSAFEPATH": "1",  # or `-m` would look for modules in the folder first, where models write
         "PYTHONUTF8": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         "OPENBLAS_NUM_THREADS": "1",  # a host does no linear algebra, and each thread would reserve memory

@@ -155,7 +155,7 @@ def _wait(host: int, facts: str, behind_s: float) -> int:
         received = signal.sigtimedwait(_SIGNALS, _WATCH_SECONDS)
         if received is None:
             limit = resource.prlimit(host, resource.RLIMIT_FSIZE)[0]
-            is_full = limit != resource.RLIM_INFINITY and _has_more_than(limit, f"{facts}/fd")
+            is_full = limit != resource.RLIM_INFINITY and _has_more_than(limit, facts)
             if session is not None and time.monotonic() >= until and _has_come_forward(session):
                 session = None
         if is_full or (received and received.si_signo == signal.SIGTERM):
@@ -183,8 +183,8 @@ def _has_come_forward(session: int) -> bool:
     return True
 
 
-def _has_more_than(limit: int, descriptors: str) -> bool:
-    """Return whether the files of this folder, and those removed from it that the host has open, are too large."""
+def _has_more_than(limit: int, facts: str) -> bool:
+    """Return whether the files of this folder, and those removed from it that are open yet, are too large."""
     used, folders = 0, ["."]
     try:
         device = os.stat(".").st_dev
@@ -194,15 +194,32 @@ def _has_more_than(limit: int, descriptors: str) -> bool:
                     used += _ENTRY_BYTES + 512 * entry.stat(follow_symlinks=False).st_blocks
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(entry.path)
-        for name in os.listdir(descriptors):
+        for path in _descriptors(facts):
             with contextlib.suppress(FileNotFoundError):
-                file = os.stat(f"{descriptors}/{name}")
+                file = os.stat(path)
                 used += 512 * file.st_blocks if file.st_dev == device and not file.st_nlink else 0
     except FileNotFoundError:
         return False  # the worker has removed the folder, or the host has ended
     except OSError:
         return True  # nested so deep that its paths are too long
     return used > limit
+
+
+def _descriptors(facts: str) -> Iterator[str]:
+    """Yield the descriptors of the host, and those of its guest (guest.py), which is its child."""
+    for name in os.listdir(f"{facts}/fd"):
+        yield f"{facts}/fd/{name}"
+    folder, _, host = facts.rpartition("/")
+    try:
+        with open(f"{facts}/task/{host}/children") as file:
+            children = file.read().split()
+    except FileNotFoundError:  # a kernel without this list
+        children = list(_children(host))
+    for child in children:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if _facts(child)[0] not in "ZX":  # those of one that has ended may be root's
+                for name in os.listdir(f"{folder}/{child}/fd"):
+                    yield f"{folder}/{child}/fd/{name}"
 
 
 def _reap(host: int = 0) -> int | None:
@@ -219,21 +236,26 @@ def _end_orphans() -> None:
     """Kill all processes that the host left behind; their children become ours in turn."""
     with contextlib.suppress(ChildProcessError):
         while True:
-            for child in _children():
+            for child in _children(str(os.getpid())):
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(child, signal.SIGKILL)
+                    os.kill(int(child), signal.SIGKILL)
             # A process that ends leaves its children to us.
             os.waitpid(-1, 0)
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
 
 
-def _children() -> Iterator[int]:
-    me = str(os.getpid())
+def _children(parent: str) -> Iterator[str]:
     for name in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError), open(f"/proc/{name}/stat", errors="replace") as file:
-            if file.read().rpartition(")")[2].split()[1] == me:
-                yield int(name)
+        with contextlib.suppress(OSError):
+            if _facts(name)[1] == parent:
+                yield name
+
+
+def _facts(process: str) -> list[str]:
+    """Return what /proc tells of a process after its name: its state, its parent, and more."""
+    with open(f"/proc/{process}/stat", errors="replace") as file:
+        return file.read().rpartition(")")[2].split()
 
 
 def _end_as(status: int) -> NoReturn:

@@ -25,6 +25,14 @@ def die_with(parent: int) -> None:
         os._exit(0)
 
 
+def signal_name(number: int) -> str:
+    """Return what a signal is called, for people to read."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most of the real-time ones
+        return str(number)
+
+
 def _watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_WATCH_SECONDS)

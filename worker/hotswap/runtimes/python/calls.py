@@ -9,11 +9,9 @@ import contextlib
 import itertools
 import json
 import os
-import signal
 import socket
 import struct
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
@@ -21,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hotswap.errors import ModelError, SwapCode, SwapError
+from hotswap.local.lifeline import signal_name
 
 GUEST_ENDED: Final = 71
 """Exit code of a host whose guest ended, or broke the protocol."""
@@ -132,9 +131,10 @@ class Guest:
             code = self._process.returncode
             why = "it hung up" if code is None else f"it ended with exit code {code}"
             if code and code < 0:
-                why = f"it was killed by {signal.Signals(-code).name}"
-        sys.stderr.write(f"the model's own process is gone: {why}\n")
-        sys.stderr.flush()
+                why = f"it was killed by {signal_name(-code)}"
+        # The guest has this pipe, too, and may have filled it, or made it one that does not wait.
+        with contextlib.suppress(OSError):
+            os.write(2, f"the model's own process is gone: {why}\n".encode())
         os._exit(GUEST_ENDED)
 
 
