@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ import click
 
 from hotswap.cli.exits import note
 from hotswap.cli.files import downloaded
-from hotswap.cli.late import late, later
+from hotswap.cli.late import late
 from hotswap.cli.shared import json_option, kind_option, local_file, local_model, make_settings, print_json, run, show
 from hotswap.errors import UsageError
 
@@ -27,10 +27,6 @@ with late:
     from hotswap.packages.configuration import read_configuration
     from hotswap.packages.packing import check_target, write_package
     from hotswap.settings import Settings
-
-with later:
-    from hotswap.packages.locking import lock
-    from hotswap.packages.vendoring import vendor
 
 _OF_SKLEARN = {"python": "--python", "trust_types": "--trust-types", "trusts_pickle": "--trust-pickle"}
 
@@ -145,12 +141,8 @@ async def _onboard(
 
     kind = options["kind"]
     converted: list[str] = []
-    if options["is_locked"]:
-        note(f"locking the packages of {model}")
-        model = await _in_thread(lock, settings, model, scratch)
-    if options["is_vendored"]:
-        note(f"downloading the wheels that {model} has locked")
-        model = await _in_thread(vendor, settings, model, scratch)
+    if options["is_locked"] or options["is_vendored"]:
+        model = await _with_packages(settings, model, options, scratch)
     if kind is None and is_sklearn(model):
         kind, (model, converted) = "onnx", await _convert(settings, model, configuration, options, scratch)
     elif useless := [option for name, option in _OF_SKLEARN.items() if options[name]]:
@@ -171,10 +163,20 @@ async def _onboard(
     return onboarded._replace(notes=[*converted, *onboarded.notes])
 
 
-async def _in_thread(prepare: Callable[..., Path], *args: Any) -> Path:
-    import asyncio  # noqa: PLC0415 - for these alone
+async def _with_packages(settings: Settings, model: Path, options: Mapping[str, Any], scratch: Path) -> Path:
+    """Return a copy of a Python model with a lock, its packages' wheels, or both."""
+    import asyncio  # noqa: PLC0415 - for this alone
 
-    return await asyncio.to_thread(prepare, *args)
+    from hotswap.packages.locking import lock  # noqa: PLC0415 - as onboarding
+    from hotswap.packages.vendoring import vendor  # noqa: PLC0415 - as onboarding
+
+    if options["is_locked"]:
+        note(f"locking the packages of {model}")
+        model = await asyncio.to_thread(lock, settings, model, scratch)
+    if options["is_vendored"]:
+        note(f"downloading the wheels that {model} has locked")
+        model = await asyncio.to_thread(vendor, settings, model, scratch)
+    return model
 
 
 async def _convert(
