@@ -84,6 +84,13 @@ def test_executors_are_sent_how_to_make_the_environment_of_a_python_model(scorer
     assert {name: value for name, value in given.items() if name in how or name == "python_index"} == how | sent
 
 
+def test_executors_on_this_machine_share_its_cache_and_others_have_their_own(scorer, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings, origin = Settings(deployment="d", cache="kept"), scorer.origin("f")
+    assert scorer.spec(settings, origin, is_local=True).settings["cache"] == tmp_path / "kept"
+    assert "cache" not in scorer.spec(settings, origin).settings
+
+
 @pytest.mark.parametrize(("own", "most"), [(None, 900), (500, 500)])
 def test_a_request_is_as_large_as_the_model_allows_or_else_the_worker(scorer, own, most):
     limited = replace(scorer, configuration=Configuration(max_request_bytes=own))

@@ -56,8 +56,14 @@ class OriginScorer:
             operation=operation,
         )
 
-    def spec(self, settings: Settings, origin: Origin, fields: Mapping[str, str] | None = None) -> "ScoringSpec":
-        """Return the specification for executors, with the settings of their hosts; `fields` as for `origin`."""
+    def spec(
+        self, settings: Settings, origin: Origin, fields: Mapping[str, str] | None = None, *, is_local: bool = False
+    ) -> "ScoringSpec":
+        """Return the specification for executors, with the settings of their hosts; `fields` as for `origin`.
+
+        `is_local`: they run on this machine, and share the cache.
+        """
+        cache = {"cache": settings.cache.absolute()} if is_local else {}
         return ScoringSpec(
             digest=origin.digest,
             generation=self.generation,
@@ -68,7 +74,7 @@ class OriginScorer:
             fields=dict(fields or {}),
             operation=origin.operation,
             most_bytes=self.configuration.max_request_bytes or settings.max_request_bytes,
-            settings={name: getattr(settings, name) for name in _HOST_SETTINGS} | _index(settings),
+            settings={name: getattr(settings, name) for name in _HOST_SETTINGS} | _index(settings) | cache,
         )
 
 
