@@ -143,8 +143,12 @@ def _one(name: str, asked: argparse.Namespace) -> bool:
 
 def _told_name(name: str) -> str:
     """Return what to type after `make` for the same proof."""
-    version = os.environ.get(TRANSACTIONS)
-    return f"{name} {TRANSACTIONS}={version}" if version else name
+    told = [name]
+    if version := os.environ.get(TRANSACTIONS):
+        told.append(f"{TRANSACTIONS}={version}")
+    if name == EVERY_PYTHON_MODEL and every_python_model.WITH_TORCH:
+        told.append("TORCH=1")
+    return " ".join(told)
 
 
 async def _play(name: str, asked: argparse.Namespace, length: float, folder: Path) -> Outcome:
