@@ -1,8 +1,8 @@
 """Each model of tests/models/python through a real Kafka, over HTTP and by `hotswap batch`: a table.
 
 Each runs in its own environment, which uv makes from its lock and the index of HOTSWAP_PYTHON_INDEX (default: PyPI).
-The answers are compared with those of a direct call, of MLflow's folders with MLflow's own (expected.json). With TORCH=1
-the model with PyTorch is tried, too: an environment of 1.7 GB, and Python 3.10, on PATH or in HOTSWAP_PYTHONS.
+The answers are compared with those of a direct call, of MLflow's folders with MLflow's own (expected.json). With
+TORCH=1 the model with PyTorch is tried, too: an environment of 1.7 GB, and Python 3.10, on PATH or in HOTSWAP_PYTHONS.
 """
 
 import asyncio
