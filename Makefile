@@ -34,11 +34,11 @@ PROOFS := kills kills-swaps kills-named failpoints zombies broker storm takeover
 	at-least-once everything cluster million fuzz fuzz-records fuzz-protos both-ways gateways \
 	late-copies transaction-versions epochs
 RED := red-at-least-once red-unfenced
-OTHER_PROOFS := attacks kinds topics versions rights upgrade renewals s3 every-model both-paths alerts lake http-conformance verifier model mutants
+OTHER_PROOFS := attacks kinds topics versions rights upgrade renewals s3 every-model every-python-model both-paths alerts lake http-conformance verifier model mutants
 play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed ,$(SEED)) $(addprefix --seconds ,$(SECONDS)) \
 	$(addprefix --partitions ,$(PARTITIONS))
 
-.PHONY: help setup setup-all demo test test-all test-real check coverage proofs $(PROOFS) $(RED) attacks kinds topics versions rights renewals s3 every-model both-paths upgrade alerts \
+.PHONY: help setup setup-all demo test test-all test-real check coverage proofs $(PROOFS) $(RED) attacks kinds topics versions rights renewals s3 every-model every-python-model both-paths upgrade alerts \
 	console-journey http-conformance kubernetes-check mlflow lake odd-headers verifier model mutants bench bench-servers against cache-check pictures weights train jars protos docs lock release-check image-proof licences clean
 
 help: ## this list
@@ -79,10 +79,10 @@ coverage: setup ## the decisions and the hot path: each branch of them is taken 
 	@$(VENV)/bin/coverage run -m pytest tests/unit tests/model
 	@$(VENV)/bin/coverage report
 
-# `make fuzz` plays the other two. RECORD has each append its run to build/proofs.jsonl and write the page.
+# `make fuzz` plays the other two, `make every-model` the other one. RECORD has each append its run to build/proofs.jsonl and write the page.
 proofs: ## every proof of RELIABILITY.md in turn, recorded in build/proofs.md, on a clean tree (ONLY="kills storm": these; six hours)
 	@RECORD=1 $(MAKE) --no-print-directory --jobs=1 --keep-going \
-		$(or $(ONLY),$(filter-out fuzz-records fuzz-protos,$(PROOFS)) $(RED) $(OTHER_PROOFS))
+		$(or $(ONLY),$(filter-out fuzz-records fuzz-protos every-python-model,$(PROOFS) $(RED) $(OTHER_PROOFS)))
 
 $(filter-out fuzz,$(PROOFS)) $(RED): setup
 	@$(call play,$@)
@@ -116,9 +116,12 @@ renewals: setup ## certificates, tokens and sessions that end while two fleets w
 s3: setup-all ## a fleet whose store, a real S3 server, hangs, dies and is away in the middle of swaps (seven minutes)
 	@$(call play,s3)
 
-every-model: setup-all ## each model of ONNX, XGBoost and LightGBM through Kafka, as protobuf, JSON and CSV, and by batch: a table
-	@$(call play,every-model)
-s3 every-model: VENV := .venv-spark
+every-model: setup-all ## each model of ONNX, XGBoost and LightGBM through Kafka, as protobuf, JSON and CSV, and by batch: a table; then:
+	@$(call play,every-model every-python-model)
+
+every-python-model: setup-all ## 17 Python models, MLflow's folders too, in their environments, by Kafka, HTTP and batch: a table (TORCH=1: PyTorch's, too)
+	@$(call play,every-python-model)
+s3 every-model every-python-model: VENV := .venv-spark
 
 both-paths: setup-all ## 100,000 random and damaged requests for each of 18 protos of ONNX, XGBoost and LightGBM, on both paths (three minutes)
 	@HOTSWAP_TEST_REQUESTS=100000 .venv-spark/bin/python -m pytest $(side_by_side) -k "both_paths or same_bytes" \

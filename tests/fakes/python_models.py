@@ -24,10 +24,10 @@ OURS = GuestPython(program=getattr(sys, "_base_executable", sys.executable), rea
 """The interpreter that the tests run on, without any packages."""
 
 
-def pythons() -> dict[str, str]:
-    """Return Pythons of this machine by their minor versions; the tests' own first."""
+def pythons(*more: str) -> dict[str, str]:
+    """Return Pythons of this machine by their minor versions, these among them; the tests' own first."""
     found = {OWN: getattr(sys, "_base_executable", sys.executable)}
-    for minor in ("3.11", "3.12", "3.13", "3.14"):
+    for minor in ("3.11", "3.12", "3.13", "3.14", *more):
         program = shutil.which(f"python{minor}")
         code = "import sys; print(sys.executable)"
         done = subprocess.run([program, "-I", "-S", "-c", code], capture_output=True, check=False) if program else None

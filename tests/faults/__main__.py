@@ -24,6 +24,7 @@ from faults import (
     both_ways,
     control_storm,
     every_model,
+    every_python_model,
     fuzz,
     fuzz_protos,
     fuzz_records,
@@ -58,13 +59,15 @@ ON_THEIR_OWN = {
 }
 """Proofs with a Kafka of their own."""
 ATTACKS, TOPICS, ALERTS, RIGHTS, RENEWALS, S3 = "attacks", "topics", "alerts", "rights", "renewals", "s3"
-VERSIONS, UPGRADE, EVERY_MODEL = "versions", "upgrade", "every-model"
+VERSIONS, UPGRADE = "versions", "upgrade"
+EVERY_MODEL, EVERY_PYTHON_MODEL = "every-model", "every-python-model"
 TABLES: dict[str, tuple[Any, Callable[[argparse.Namespace], dict[str, Any]]]] = {
     ATTACKS: (attacks, lambda asked: {"code": asked.worker}),
     TOPICS: (topics, lambda asked: {"seed": asked.seed}),
     RIGHTS: (rights, lambda _: {}),
     VERSIONS: (versions, lambda asked: {"seed": asked.seed}),
     EVERY_MODEL: (every_model, lambda asked: {"seed": asked.seed}),
+    EVERY_PYTHON_MODEL: (every_python_model, lambda _: {}),
 }
 """Proofs that tell a row for each thing that is tried, and what their `run` is given."""
 LONG: dict[str, Callable[[Path, argparse.Namespace, float], Awaitable[tuple[list[str], Mapping[str, Any]]]]] = {
@@ -87,6 +90,7 @@ FULL_LENGTHS = {
     S3: objects.SECONDS,
     VERSIONS: len(versions.VERSIONS),
     EVERY_MODEL: every_model.COUNT,
+    EVERY_PYTHON_MODEL: every_python_model.COUNT,
     UPGRADE: upgrade.SECONDS,
 }
 
@@ -139,8 +143,12 @@ def _one(name: str, asked: argparse.Namespace) -> bool:
 
 def _told_name(name: str) -> str:
     """Return what to type after `make` for the same proof."""
-    version = os.environ.get(TRANSACTIONS)
-    return f"{name} {TRANSACTIONS}={version}" if version else name
+    told = [name]
+    if version := os.environ.get(TRANSACTIONS):
+        told.append(f"{TRANSACTIONS}={version}")
+    if name == EVERY_PYTHON_MODEL and every_python_model.WITH_TORCH:
+        told.append("TORCH=1")
+    return " ".join(told)
 
 
 async def _play(name: str, asked: argparse.Namespace, length: float, folder: Path) -> Outcome:

@@ -118,7 +118,7 @@ class Known:
         from pyarrow import parquet  # noqa: PLC0415 - the same
 
         fields = self.operation.input.DESCRIPTOR.fields
-        schema = pa.schema([("number", pa.int64()), *((field.name, _type(field)) for field in fields)])
+        schema = pa.schema([("number", pa.int64()), *((field.name, column_type(field)) for field in fields)])
         rows = [{"number": number, **row} for number, row in enumerate(self.rows)]
         parquet.write_table(pa.Table.from_pylist(rows, schema=schema), path)
 
@@ -256,9 +256,14 @@ def _is_close(field: FieldDescriptor, seen: Any, wanted: Any) -> bool:
     return np.shape(seen) == np.shape(wanted) and np.allclose(seen, wanted, rtol=_FLOAT32, atol=_STEP, equal_nan=True)
 
 
-def _type(field: FieldDescriptor) -> str:
+def column_type(field: FieldDescriptor) -> Any:
+    """Return the type of the column in a Parquet file that fills a field."""
+    import pyarrow as pa  # noqa: PLC0415 - of the extra `lake`
+
     if field.type == FieldDescriptor.TYPE_STRING:
-        return "string"
-    if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
-        return "bool"
-    return "int64" if field.cpp_type in INTEGERS else "float64"
+        kind = pa.string()
+    elif field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
+        kind = pa.bool_()
+    else:
+        kind = pa.int64() if field.cpp_type in INTEGERS else pa.float64()
+    return pa.list_(kind) if field.is_repeated else kind

@@ -40,7 +40,19 @@ LOCKS: Final[Mapping[str, tuple[str, ...]]] = {
     **dict.fromkeys(("pipeline", "ensemble", "several", "vectors", "frame"), CORE),
     "statsmodels": ("numpy==2.4.6", "pandas==2.3.3", "statsmodels==0.15.0"),
     "torch": TORCH,
+    **{
+        f"mlflow_{name}": (*needed, "pandas==2.3.3")
+        for name, needed in {
+            "code": ("cloudpickle==3.1.3",),
+            "lightgbm": ("lightgbm==4.7.0", "scikit-learn==1.9.1"),
+            "pickled": ("cloudpickle==3.1.3", "mlflow-skinny==3.18.0", "numpy==2.4.6"),
+            "sklearn": ("cloudpickle==3.1.3", "scikit-learn==1.9.1"),
+            "skops": ("scikit-learn==1.9.1", "skops==0.16.0"),
+        }.items()
+    },
+    "mlflow_onnx": ("onnx==1.23.2", "onnxruntime==1.32.0"),
 }
+"""What each model needs; of MLflow's folders what their requirements.txt names, mostly without MLflow."""
 TOLERANCE: Final = {"torch": 1e-5}
 
 
@@ -110,13 +122,17 @@ def check(names: list[str]) -> int:
 
 
 def lock(name: str) -> None:
-    """Write a model's lock: wheels alone, each with its hashes, and no index's address."""
+    """Write a model's lock: wheels alone, each with its hashes, and no index's address.
+
+    That of a folder of MLflow lies beside it: the folder stays as MLflow wrote it.
+    """
     artifact = FOLDER / name / "artifact"
+    written = FOLDER / name / "requirements.lock" if name.startswith("mlflow_") else artifact / "requirements.txt"
     version = artifact / ".python-version"
     python = version.read_text(encoding="utf-8").strip() if version.exists() else "3.11"
     words = ["--generate-hashes", "--only-binary", ":all:", "--no-annotate", "--no-header", "--no-emit-index-url"]
     subprocess.run(
-        ["uv", "pip", "compile", "-q", *words, "--python-version", python, "-", "-o", artifact / "requirements.txt"],
+        ["uv", "pip", "compile", "-q", *words, "--python-version", python, "-", "-o", written],
         input="\n".join(LOCKS[name]), text=True, check=True,
     )  # fmt: skip
 

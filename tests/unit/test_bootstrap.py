@@ -240,6 +240,7 @@ def test_make_help_lists_every_target():
         "renewals",
         "s3",
         "every-model",
+        "every-python-model",
         "both-paths",
         "alerts",
         "console-journey",

@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +9,13 @@ from typing import Any
 
 import pytest
 from google.protobuf import json_format
-from google.protobuf.message import Message
 
 from fakes.python_models import OURS, load_of, serving
 from hotswap.artifacts.detect import find_kind
 from hotswap.batch import Ask, Format, Refusal
 from hotswap.codec.proto import compile as compile_proto
-from models.python_cases import SPECIAL, difference
+from models.python_answers import plain
+from models.python_cases import difference
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="guests are shut in on Linux only")
 
@@ -26,15 +25,6 @@ NEEDS = {"pipeline": "sklearn", "ensemble": "sklearn", "several": "sklearn", "ve
 ALONE = ("basket", "rates", "rule", "sentiment", "tokens")
 TOLERANCE = 1e-9
 SITE = next(path for path in sys.path if path.endswith("site-packages"))
-
-
-def plain(value: Any) -> Any:
-    """Return an answer as expected.json has it."""
-    if isinstance(value, Message):
-        return {part.name: plain(getattr(value, part.name)) for part in value.DESCRIPTOR.fields}
-    if isinstance(value, float) and not math.isfinite(value):
-        return next(text for text, number in SPECIAL.items() if repr(number) == repr(value))
-    return value if isinstance(value, str | int | float) else [plain(one) for one in value]
 
 
 @pytest.mark.parametrize("name", [*ALONE, *(pytest.param(name, marks=pytest.mark.sklearn) for name in NEEDS)])

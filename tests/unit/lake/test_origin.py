@@ -58,12 +58,37 @@ def test_executors_are_sent_what_hosts_need_and_no_credentials(scorer):
         "sandbox_folder_mb": settings.sandbox_folder_mb,
         "sandbox_network": settings.sandbox_network,
         "sandbox_read": settings.sandbox_read,
+        "pythons": "",
+        "environment_max_bytes": settings.environment_max_bytes,
+        "python_memory_mb": settings.python_memory_mb,
     }
     assert (spec.model, spec.digest, spec.operation) == (f"hotswap-{origin.digest[:12]}", origin.digest, "f")
     sent = pickle.dumps(spec)
     assert b"secret" not in sent
     assert pickle.loads(sent) == spec
     assert spec.table().columns == (("Age", "a"),)
+
+
+@pytest.mark.parametrize(
+    ("index", "sent"),
+    [
+        ("https://packages.example/simple/", {"python_index": "https://packages.example/simple/"}),
+        ("https://me:secret@packages.example/simple/", {}),
+        ("https://token@packages.example/simple/", {}),
+    ],
+)
+def test_executors_are_sent_how_to_make_the_environment_of_a_python_model(scorer, index, sent):
+    how = {"pythons": "/opt/python3.12", "environment_max_bytes": 1 << 33, "python_memory_mb": 9_000}
+    settings = Settings(deployment="d", python_index=index, **how)
+    given = scorer.spec(settings, scorer.origin("f")).settings
+    assert {name: value for name, value in given.items() if name in how or name == "python_index"} == how | sent
+
+
+def test_executors_on_this_machine_share_its_cache_and_others_have_their_own(scorer, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings, origin = Settings(deployment="d", cache="kept"), scorer.origin("f")
+    assert scorer.spec(settings, origin, is_local=True).settings["cache"] == tmp_path / "kept"
+    assert "cache" not in scorer.spec(settings, origin).settings
 
 
 @pytest.mark.parametrize(("own", "most"), [(None, 900), (500, 500)])

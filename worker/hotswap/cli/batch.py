@@ -99,13 +99,13 @@ def _scorer(settings: Settings, options: Mapping[str, Any]) -> Iterator[OriginSc
 
 def _run(settings: Settings, scorer: OriginScorer, source: str, output: str, options: Mapping[str, Any]) -> None:
     from hotswap.lake.job import BatchRun  # noqa: PLC0415 - needs the extra
-    from hotswap.lake.session import distribute, session  # noqa: PLC0415 - the same
+    from hotswap.lake.session import distribute, is_local, session  # noqa: PLC0415 - the same
 
     operation = find_operation(compile_proto(scorer.proto), options["operation"])
     description = run(_describe(settings, scorer))
     reads, fields = description.reads.get(operation.name, {}), description.fields.get(operation.name, {})
     origin = scorer.origin(operation.name, fields)
-    spec = scorer.spec(settings, origin, fields)
+    spec = scorer.spec(settings, origin, fields, is_local=is_local(options["master"]))
     name = f"hotswap batch {settings.deployment}"
     most = scorer.configuration.max_batch_records or settings.max_batch_records
     with session(name, options["master"], _conf(options["conf"]), options["environment"], most) as spark:

@@ -86,7 +86,7 @@ class _Host:
         root = _root()
         if (root / JARS).is_dir():
             os.environ.setdefault("M2_REPO", str(root / JARS))
-        settings = Settings(**spec.settings, cache=root / "hotswap-cache")
+        settings = Settings(**{"cache": root / "hotswap-cache", **spec.settings})
         self._stack = AsyncExitStack()
         model = root / spec.model
         hosting = own_host(settings, model, spec.kind, spec.proto, spec.configuration)

@@ -19,6 +19,7 @@ from hotswap.settings import Settings
 _HOST_SETTINGS: Final = (
     *("deadline_ms", "host_heap_mb"),
     *("sandbox", "sandbox_folder_mb", "sandbox_network", "sandbox_read"),
+    *("pythons", "environment_max_bytes", "python_memory_mb"),
 )
 
 
@@ -55,8 +56,14 @@ class OriginScorer:
             operation=operation,
         )
 
-    def spec(self, settings: Settings, origin: Origin, fields: Mapping[str, str] | None = None) -> "ScoringSpec":
-        """Return the specification for executors, with the settings of their hosts; `fields` as for `origin`."""
+    def spec(
+        self, settings: Settings, origin: Origin, fields: Mapping[str, str] | None = None, *, is_local: bool = False
+    ) -> "ScoringSpec":
+        """Return the specification for executors, with the settings of their hosts; `fields` as for `origin`.
+
+        `is_local`: they run on this machine, and share the cache.
+        """
+        cache = {"cache": settings.cache.absolute()} if is_local else {}
         return ScoringSpec(
             digest=origin.digest,
             generation=self.generation,
@@ -67,7 +74,7 @@ class OriginScorer:
             fields=dict(fields or {}),
             operation=origin.operation,
             most_bytes=self.configuration.max_request_bytes or settings.max_request_bytes,
-            settings={name: getattr(settings, name) for name in _HOST_SETTINGS},
+            settings={name: getattr(settings, name) for name in _HOST_SETTINGS} | _index(settings) | cache,
         )
 
 
@@ -88,7 +95,7 @@ class ScoringSpec:
     most_bytes: int
     """The maximum size of a request."""
     settings: dict[str, Any]
-    """Host settings: memory, deadline, sandbox."""
+    """Host settings: memory, deadline, sandbox, the environments of Python models."""
 
     def table(self) -> TextOptions:
         """Return the options for reading tables."""
@@ -97,6 +104,12 @@ class ScoringSpec:
     def schema(self) -> Schema:
         """Return the compiled proto."""
         return protos.compile_now(self.proto.source or b"", self.proto.is_descriptor_set)
+
+
+def _index(settings: Settings) -> dict[str, str]:
+    """Return the index of packages, unless it may have user info: executors are sent no credentials."""
+    index = settings.python_index
+    return {"python_index": index} if index and "@" not in index else {}
 
 
 async def fetch(settings: Settings, number: int | None, folder: Path) -> OriginScorer:

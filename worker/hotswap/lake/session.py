@@ -37,8 +37,7 @@ def session(
         StartError: no suitable Java, or the cluster cannot be reached.
 
     """
-    is_local = master.startswith("local")
-    if environment and is_local:
+    if environment and is_local(master):
         raise UsageError(f"--environment is for remote executors: {master} uses this process's environment")
     java = find_java()
     if not java.has_module("jdk.incubator.vector"):
@@ -81,6 +80,11 @@ def distribute(spark: SparkSession, spec: ScoringSpec, model: Path) -> Iterator[
                     archive.write(jar, jar.relative_to(repository))
             context.addArchive(f"{packed}#{JARS}")
         yield
+
+
+def is_local(master: str) -> bool:
+    """Return whether a master runs its executors on the driver's machine: local, local[4], local-cluster[2,1,1024]."""
+    return master.startswith("local")
 
 
 def _first(error: Exception) -> str:
