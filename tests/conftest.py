@@ -2,6 +2,7 @@
 
 import gc
 import importlib.util
+import logging
 import os
 import sys
 import tempfile
@@ -108,6 +109,17 @@ def workers_are_forked() -> Iterator[None]:
 def workers_by_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """Start the workers of a test by the `hotswap` command, with the product's own hosts."""
     monkeypatch.setattr(Deployment, "way", "command")
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """Undo what a command that ran in this process has done to logging."""
+    root = logging.getLogger()
+    before = root.level, root.handlers[:], logging.getLogger("aiokafka").level
+    yield
+    root.setLevel(before[0])
+    root.handlers[:] = before[1]
+    logging.getLogger("aiokafka").setLevel(before[2])
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,7 +1,5 @@
 """Fixtures of the unit tests: a cluster in memory, and nothing of what other tests have left in this process."""
 
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,16 +17,6 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> FakeCluster:
     return FakeCluster().create(settings).install(monkeypatch)
-
-
-@pytest.fixture(autouse=True)
-def quiet_logs() -> Iterator[None]:
-    root = logging.getLogger()
-    before = root.level, root.handlers[:], logging.getLogger("aiokafka").level
-    yield
-    root.setLevel(before[0])
-    root.handlers[:] = before[1]
-    logging.getLogger("aiokafka").setLevel(before[2])
 
 
 @pytest.fixture(autouse=True)

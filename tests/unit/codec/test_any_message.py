@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import logging
 from types import SimpleNamespace
 
 import pytest
@@ -93,12 +92,7 @@ SPOKEN = st.tuples(messages(wire.Status), TIMES)
 @pytest.fixture
 def given_settings(tmp_path, monkeypatch):
     monkeypatch.setenv("HOTSWAP_STORE", (tmp_path / "store").as_uri())
-    root = logging.getLogger()
-    before = root.level, root.handlers[:], logging.getLogger("aiokafka").level
-    yield Settings(deployment="d", cache=tmp_path / "cache", call_timeout_s=0.2)
-    root.setLevel(before[0])
-    root.handlers[:] = before[1]
-    logging.getLogger("aiokafka").setLevel(before[2])
+    return Settings(deployment="d", cache=tmp_path / "cache", call_timeout_s=0.2)
 
 
 @settings(max_examples=30, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
