@@ -10,7 +10,7 @@ from hotswap.client.change import artifact_of, read_proto
 from hotswap.environments.guests import interpreter_for
 from hotswap.generation import Configuration, Model, Proto
 from hotswap.host.facts import Description
-from hotswap.host.load import Load, sandbox_of
+from hotswap.host.load import local_load
 from hotswap.host.parent import ModelHost
 from hotswap.settings import Settings
 
@@ -40,18 +40,7 @@ async def own_host(
         loading = artifact_of(settings, file, model_kind)
     async with loading as artifact, interpreter_for(settings, model_kind, artifact) as interpreter:
         host = ModelHost(
-            load=Load(
-                generation=0,
-                kind=model_kind,
-                model=artifact,
-                proto=contract.source or b"",
-                is_descriptor_set=contract.is_descriptor_set,
-                configuration=configuration,
-                samples=(),
-                heap_mb=settings.host_heap_mb,
-                sandbox=sandbox_of(settings),
-                interpreter=interpreter,
-            ),
+            load=local_load(settings, model_kind, artifact, interpreter, configuration, contract),
             deadline_s=(configuration.deadline_ms or settings.deadline_ms) / 1000,
             on_restart=on_restart,
             on_unknown=on_unknown,

@@ -4,15 +4,18 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from hotswap.artifacts.pickles import first_pickle
 from hotswap.errors import SwapCode, SwapError
-from hotswap.generation import Configuration
+from hotswap.generation import Configuration, Proto
 from hotswap.host.jvm_spec import make_ground
 from hotswap.host.order import GuestPython, Order
 from hotswap.host.sandbox import AUTO, Sandbox
 from hotswap.runtimes.kinds import runtime_of
 from hotswap.settings import Settings
+
+_NO_PROTO: Final = Proto("")
 
 
 async def _trust() -> None:
@@ -63,6 +66,30 @@ async def make_order(load: Load) -> Order:
         samples=load.samples,
         max_answer_bytes=load.max_answer_bytes,
         interpreter=load.interpreter,
+    )
+
+
+def local_load(
+    settings: Settings,
+    kind: str,
+    model: Path,
+    interpreter: GuestPython | None,
+    configuration: Configuration,
+    proto: Proto = _NO_PROTO,
+    samples: tuple[bytes, ...] = (),
+) -> Load:
+    """Return the load of a model that is of no deployment, for a host with the settings' memory and sandbox."""
+    return Load(
+        generation=0,
+        kind=kind,
+        model=model,
+        proto=proto.source or b"",
+        is_descriptor_set=proto.is_descriptor_set,
+        configuration=configuration,
+        samples=samples,
+        heap_mb=settings.host_heap_mb,
+        sandbox=sandbox_of(settings),
+        interpreter=interpreter,
     )
 
 

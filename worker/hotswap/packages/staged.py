@@ -7,14 +7,11 @@ from pathlib import Path
 
 from hotswap.client.change import artifact_of
 from hotswap.environments.guests import interpreter_for
-from hotswap.generation import Configuration, Proto
 from hotswap.host.facts import Description
-from hotswap.host.load import Load, sandbox_of
-from hotswap.host.order import GuestPython
+from hotswap.host.load import Load, local_load
 from hotswap.host.parent import ModelHost
 from hotswap.settings import Settings
 
-_NO_PROTO = Proto("")
 _DEADLINE_S = 10.0  # of a batch; unused, since the samples are scored while the host starts
 
 
@@ -28,30 +25,7 @@ async def loading(settings: Settings, model: Path, kind: str, *, is_served: bool
         artifact_of(settings, model, kind) as artifact,
         interpreter_for(settings, kind, artifact) if is_served else nullcontext() as interpreter,
     ):
-        yield partial(_load, settings, kind, artifact, interpreter)
-
-
-def _load(
-    settings: Settings,
-    kind: str,
-    artifact: Path,
-    interpreter: GuestPython | None,
-    configuration: Configuration,
-    proto: Proto = _NO_PROTO,
-    samples: tuple[bytes, ...] = (),
-) -> Load:
-    return Load(
-        generation=0,
-        kind=kind,
-        model=artifact,
-        proto=proto.source or b"",
-        is_descriptor_set=proto.is_descriptor_set,
-        configuration=configuration,
-        samples=samples,
-        heap_mb=settings.host_heap_mb,
-        sandbox=sandbox_of(settings),
-        interpreter=interpreter,
-    )
+        yield partial(local_load, settings, kind, artifact, interpreter)
 
 
 async def check(load: Load) -> Description:
