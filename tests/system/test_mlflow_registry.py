@@ -126,3 +126,14 @@ async def test_a_run_whose_library_has_a_kind_is_swapped_as_that_kind(registry: 
     told, _ = await hotswap(fleet, "status", fleet.name, "--json")
 
     assert '"lightgbm"' in told.decode()
+
+
+async def test_a_server_that_is_not_there_is_named_without_its_password(
+    fleet: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ada:secret@127.0.0.1:9")
+
+    _, said = await hotswap(fleet, "pack", "models:/churn@champion", "--out", tmp_path / "packed", code=2)
+
+    assert "models:/churn@champion cannot be downloaded (MLflow: " in said
+    assert "secret" not in said

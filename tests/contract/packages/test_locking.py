@@ -110,6 +110,30 @@ def test_a_package_that_the_index_lacks_is_named_without_the_index(index: Index,
     assert str(index.server_port) not in str(refused.value)
 
 
-def test_a_model_without_requirements_has_nothing_to_lock(index: Index, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="has none"):
-        lock(settings_of(index, tmp_path), written(tmp_path / "m", SOURCE), tmp_path / "scratch")
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [
+        ({}, "has none"),
+        (
+            {"requirements.txt": b"alpha", "MLmodel": b"flavors: ["},
+            "MLmodel that cannot be read: it is not YAML",
+        ),
+        ({"requirements.txt": b"#" * ((1 << 20) + 1)}, r"requirements\.txt is larger than 1,048,576 bytes"),
+        ({"requirements.txt": b"\xff"}, "is not UTF-8"),
+    ],
+    ids=["none", "malformed MLmodel", "too large", "no text"],
+)
+def test_what_cannot_be_locked_is_named(index: Index, tmp_path: Path, files: dict[str, bytes], why: str) -> None:
+    model = written(tmp_path / "m", SOURCE, files)
+
+    with pytest.raises((UsageError, SwapError), match=why):
+        lock(settings_of(index, tmp_path), model, tmp_path / "scratch")
+
+    assert index.asked == []
+
+
+def test_a_zip_is_not_locked(index: Index, tmp_path: Path) -> None:
+    (tmp_path / "m.zip").write_bytes(b"PK")
+
+    with pytest.raises(UsageError, match="is none: unpack it"):
+        lock(settings_of(index, tmp_path), tmp_path / "m.zip", tmp_path / "scratch")

@@ -1,5 +1,6 @@
 import csv
 import json
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -108,6 +109,13 @@ def test_a_model_of_unknown_kind_says_what_was_looked_for(files):
     line = complaint(hotswap("pack", "churn.zip", "--sample", "rows.csv", code=2))
     assert "model.ini" in line
     assert "--kind" in line
+
+
+def test_a_model_of_mlflows_registry_without_its_client_names_the_extra(files, monkeypatch):
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    line = hotswap("pack", "models:/churn@champion", code=2).output
+    assert "models:/churn@champion is asked of MLflow" in line
+    assert "install hotswap[mlflow]" in line
 
 
 def test_an_existing_package_is_replaced_with_force_only(files):

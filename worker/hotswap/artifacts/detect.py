@@ -11,8 +11,7 @@ from hotswap.artifacts.archive import list_names, write_zip
 from hotswap.artifacts.foreign import describe, is_booster, is_lightgbm, is_onnx
 from hotswap.errors import SwapError, UsageError
 
-MLMODEL: Final = "MLmodel"
-"""The file at the top of an MLflow folder that describes its model (mlflow.py)."""
+_MLMODEL: Final = "MLmodel"  # mlflow.NAME, which is imported for these alone
 _SPARK: Final = re.compile(r"([^/]+/)?metadata/part-[^/]+")
 
 
@@ -29,7 +28,7 @@ def _is_onnx(names: Sequence[str]) -> bool:
 
 
 def _is_python(names: Sequence[str]) -> bool:
-    return "model.py" in names or MLMODEL in names
+    return "model.py" in names or _MLMODEL in names
 
 
 def _is_java(names: Sequence[str]) -> bool:
@@ -86,7 +85,7 @@ def find_kind(path: Path) -> str:
     if "modelpackage.zip" in names:
         why = "is a package, not a model"
         raise UnknownKind(f"{path} {why}: pass it with --package", why)
-    if MLMODEL in names:
+    if _MLMODEL in names:
         _check_flavors(path)
     found = next((kind for kind, (_, fits) in _SIGNS.items() if fits(names)), None)
     if found is None and (what := describe(path)):
@@ -107,7 +106,7 @@ def find_model(path: Path, kind: str | None = None) -> tuple[Path, str]:
     Of an MLflow folder whose model another kind serves by itself, without Python, that model and kind, unless a kind
     is named. Raises as `find_kind` does.
     """
-    if kind is None and path.is_dir() and (path / MLMODEL).is_file():
+    if kind is None and path.is_dir() and (path / _MLMODEL).is_file():
         from hotswap.artifacts.mlflow import own_kind  # noqa: PLC0415 - for these alone
 
         if found := own_kind(path):

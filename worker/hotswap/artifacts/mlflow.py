@@ -6,13 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-_NAME: Final = "MLmodel"
+NAME: Final = "MLmodel"
+LOADERS: Final = {
+    "mlflow.sklearn": "sklearn",
+    "mlflow.lightgbm": "lightgbm",
+    "mlflow.xgboost": "xgboost",
+    "mlflow.onnx": "onnx",
+    "mlflow.pyfunc.model": "pickled",
+    "mlflow.pyfunc.loaders.code_model": "code",
+}
+"""MLflow's modules that load a model -> the loader that a guest has instead (runtimes/python/flavors.py)."""
 
 _BOOSTERS: Final = {"lightgbm": "lightgbm.basic.Booster", "xgboost": "xgboost.core.Booster"}
-_WITHOUT_MLFLOW: Final = (
-    *("mlflow.sklearn", "mlflow.lightgbm", "mlflow.xgboost", "mlflow.onnx"),
-    "mlflow.pyfunc.loaders.code_model",
-)
 _SUFFIXES: Final = {"lightgbm": (".lgb", ".txt"), "onnx": (".onnx",), "xgboost": (".ubj", ".json")}
 
 
@@ -43,7 +48,7 @@ def needs_mlflow(model: Path) -> bool:
 
     Raises as `read_flavors` does.
     """
-    return read_flavors(model).get("python_function", {}).get("loader_module") not in _WITHOUT_MLFLOW
+    return LOADERS.get(str(read_flavors(model).get("python_function", {}).get("loader_module"))) in (None, "pickled")
 
 
 def declared_pickle(model: Path) -> str:
@@ -99,10 +104,10 @@ def _inside(folder: Path, name: object) -> Path | None:
 
 def _raw(model: Path, most: int) -> bytes:
     if model.is_dir():
-        with (model / _NAME).open("rb") as file:
+        with (model / NAME).open("rb") as file:
             return file.read(most)
     try:
-        with zipfile.ZipFile(model) as archive, archive.open(_NAME) as entry:
+        with zipfile.ZipFile(model) as archive, archive.open(NAME) as entry:
             return entry.read(most)
     except (zipfile.BadZipFile, zlib.error, KeyError, NotImplementedError, RuntimeError, EOFError) as error:
         raise ValueError(f"it cannot be read from the zip ({error})") from error

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from hotswap.errors import UsageError
 
+_USER: Final = re.compile(r"//[^/@\s]*@")  # of a URL: user and password
 _REGISTERED: Final = re.compile(r"models:/+(?P<name>[^/@]+)(?:@(?P<alias>[^/]+)|/(?P<version>[^/]+))")
 
 
@@ -29,6 +30,7 @@ def download(uri: str, folder: Path) -> Downloaded:
     """
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # not 7, which take four minutes
     try:
         from mlflow import MlflowClient, artifacts  # noqa: PLC0415 - of an extra
         from mlflow.exceptions import MlflowException  # noqa: PLC0415 - the same
@@ -43,7 +45,7 @@ def download(uri: str, folder: Path) -> Downloaded:
             uri = f"models:/{name}/{version}"
         path = artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder))
     except (MlflowException, OSError) as error:
-        reason = " ".join(str(error).split())
+        reason = _USER.sub("//", " ".join(str(error).split()))
         raise UsageError(
             f"{uri} cannot be downloaded (MLflow: {reason}): check its name, and MLFLOW_TRACKING_URI"
         ) from error

@@ -64,25 +64,43 @@ def read_lock(folder: Path) -> Lock:
     at least one SHA-256, perhaps with extras and a marker; or the file is too large, is no text, or cannot be read.
     """
     for name in NAMES:
-        try:
-            with open_plain(folder / name) as file:
-                content = file.read(MAX_BYTES + 1)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise _invalid(name, f"cannot be read ({error.strerror})", "pack it as a plain file") from error
-        return parse_lock(name, content)
+        content = _read(folder, name)
+        if content is not None:
+            return parse_lock(name, content)
     return Lock()
+
+
+def read_text(folder: Path, name: str) -> str | None:
+    """Return the text of a file of requirements in a model's folder; None if there is none.
+
+    Raises SwapError ENVIRONMENT_INVALID: it is too large, is no text, or cannot be read.
+    """
+    content = _read(folder, name)
+    return None if content is None else _decoded(name, content)
+
+
+def _read(folder: Path, name: str) -> bytes | None:
+    try:
+        with open_plain(folder / name) as file:
+            return file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _invalid(name, f"cannot be read ({error.strerror})", "pack it as a plain file") from error
+
+
+def _decoded(name: str, content: bytes) -> str:
+    if len(content) > MAX_BYTES:
+        raise _invalid(name, f"is larger than {MAX_BYTES:,} bytes", "lock what the model needs to score, and no more")
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise _invalid(name, f"is not UTF-8 (at byte {error.start})", _ADVICE) from error
 
 
 def parse_lock(name: str, content: bytes) -> Lock:
     """Parse the content of the file `name`. Raises SwapError ENVIRONMENT_INVALID, as `read_lock` does."""
-    if len(content) > MAX_BYTES:
-        raise _invalid(name, f"is larger than {MAX_BYTES:,} bytes", "lock what the model needs to score, and no more")
-    try:
-        text = content.decode()
-    except UnicodeDecodeError as error:
-        raise _invalid(name, f"is not UTF-8 (at byte {error.start})", _ADVICE) from error
+    text = _decoded(name, content)
     lines: dict[str, int] = {}
     names: dict[tuple[str, str], int] = {}
     for number, logical in logical_lines(text):

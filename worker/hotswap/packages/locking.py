@@ -14,14 +14,12 @@ from typing import Final
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from hotswap.artifacts.detect import MLMODEL
-from hotswap.artifacts.mlflow import needs_mlflow, python_of
+from hotswap.artifacts.mlflow import NAME, needs_mlflow, python_of
 from hotswap.environments.install import find_uv
 from hotswap.environments.interpreters import FILE, Interpreters, wanted_version
-from hotswap.environments.lock import MAX_BYTES, NAMES, logical_lines, read_lock
+from hotswap.environments.lock import NAMES, logical_lines, read_lock, read_text
 from hotswap.environments.words import clean
 from hotswap.errors import UsageError
-from hotswap.local.system import open_plain
 from hotswap.settings import Settings
 
 _LOCK, _REQUIREMENTS = NAMES
@@ -41,31 +39,32 @@ def lock(settings: Settings, model: Path, scratch: Path) -> Path:
     that the model names; for MLflow's folder that is the one that made the model, which the copy's .python-version has.
 
     Raises:
-        UsageError: the model is no folder, has no requirements.txt, or one with more than names, versions and markers;
-            or uv finds no versions that fit each other: the message has its words.
-        SwapError: ENVIRONMENT_INVALID: there is no such Python here; KIND_MISSING: uv is not installed.
+        UsageError: the model is no folder, has no requirements.txt, or one with more than names, versions and markers,
+            or a malformed MLmodel; or uv finds no versions that fit each other: the message has its words.
+        SwapError: ENVIRONMENT_INVALID: there is no such Python here, or a file cannot be read; KIND_MISSING: uv is not
+            installed.
 
     """
-    if not (model / _REQUIREMENTS).is_file():
+    if not model.is_dir():
+        raise UsageError(f"--lock writes a lock into a copy of the model's folder, but {model} is none: unpack it")
+    text = read_text(model, _REQUIREMENTS)
+    if text is None:
         raise UsageError(f"--lock locks the {_REQUIREMENTS} in the model's folder, and {model} has none")
-    wanted = _requirements(model)
+    wanted = list(_parsed(text))
     copy = scratch / "locked" / model.resolve().name
     shutil.copytree(model, copy)
     (copy / _LOCK).unlink(missing_ok=True)
-    if (model / MLMODEL).is_file():
-        wanted = _without_mlflow(wanted, model)
-        if not wanted_version(model) and (version := python_of(model)):
+    if (model / NAME).is_file():
+        try:
+            wanted, version = _without_mlflow(wanted, model), python_of(model)
+        except ValueError as error:
+            raise UsageError(f"{model} has an {NAME} that cannot be read: {error}") from error
+        if version and not wanted_version(model):
             (copy / FILE).write_text(f"{version}\n", encoding="utf-8")
     interpreter = Interpreters(settings.pythons).find(wanted_version(copy))
     _compile(settings, wanted, copy / _LOCK, interpreter.path)
     read_lock(copy)
     return copy
-
-
-def _requirements(model: Path) -> list[Requirement]:
-    with open_plain(model / _REQUIREMENTS) as file:
-        content = file.read(MAX_BYTES)
-    return list(_parsed(content.decode(errors="replace")))
 
 
 def _parsed(text: str) -> Iterator[Requirement]:

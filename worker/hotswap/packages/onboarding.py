@@ -93,8 +93,8 @@ async def onboard(settings: Settings, wish: Wish) -> Onboarded:
             each other; the error is a worker's own.
 
     """
-    name, sample, folder = _name(wish), _sample(wish), wish.model
-    is_detected, (model, kind) = wish.kind is None, find_model(folder, wish.kind)
+    name, sample, given = _name(wish), _sample(wish), wish
+    model, kind = find_model(given.model, given.kind)
     wish = replace(wish, model=model)
     # A kind without a runtime here is packed for workers that have one; it cannot be described or checked here.
     is_served = kind in kinds()
@@ -117,7 +117,7 @@ async def onboard(settings: Settings, wish: Wish) -> Onboarded:
                 fitted.notes.extend(_lacking(wish, unfilled(fitted.samples, schema, description.reads)))
         else:
             fitted.notes.append(f"not checked: no runtime for kind {kind} is installed here")
-    if is_detected and kind != (whole := find_kind(folder)):
+    if given.kind is None and kind != (whole := find_kind(given.model)):
         fitted.notes.append(f"packed as kind {kind}, which needs no Python: --kind {whole} packs the MLflow folder")
     return Onboarded(_content(wish, kind, name, about, schema, fitted), fitted.notes)
 

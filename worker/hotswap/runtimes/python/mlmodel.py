@@ -10,18 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Final
 
+from hotswap.artifacts.mlflow import LOADERS, NAME
 from hotswap.errors import SwapCode, SwapError
 from hotswap.local.yaml_text import MOST_BYTES, parse
 from hotswap.runtimes.python.signature import MlflowSignature, read_signature
 
-_LOADERS: Final = {
-    "mlflow.sklearn": "sklearn",
-    "mlflow.lightgbm": "lightgbm",
-    "mlflow.xgboost": "xgboost",
-    "mlflow.onnx": "onnx",
-    "mlflow.pyfunc.model": "pickled",
-    "mlflow.pyfunc.loaders.code_model": "code",
-}
 _SUPPORTED: Final = (
     "those of sklearn, lightgbm, xgboost and onnx are, and python_function's own (a PythonModel, pickled or from code, "
     "and a loader_module in the folder's code): wrap the model in a PythonModel"
@@ -40,7 +33,7 @@ class Mlmodel:
 def read_mlmodel(folder: Path) -> Mlmodel | None:
     """Return what MLmodel says of a model's folder; None if there is none. Raises SwapError MODEL_INVALID."""
     try:
-        with (folder / "MLmodel").open("rb") as file:
+        with (folder / NAME).open("rb") as file:
             raw = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
         return None
@@ -64,9 +57,9 @@ def _order(folder: Path, document: Mapping[str, Any]) -> dict[str, Any]:
     module = str(function.get("loader_module"))
     code = _inside(folder, function["code"], "code") if function.get("code") else None
     is_own = code and module.partition(".")[0] != "mlflow"
-    if not (is_own and _is_dotted(module)) and module not in _LOADERS:
+    if not (is_own and _is_dotted(module)) and module not in LOADERS:
         raise ValueError(f"models of MLflow's `{module}` are not served; {_SUPPORTED}")
-    loader = _LOADERS.get(module, "module")
+    loader = LOADERS.get(module, "module")
     flavor = _mapping(flavors.get(loader, {}), f"flavor `{loader}`")
     return {
         "loader": loader,
