@@ -7,15 +7,6 @@ from pathlib import Path
 from typing import Any, Final
 
 NAME: Final = "MLmodel"
-LOADERS: Final = {
-    "mlflow.sklearn": "sklearn",
-    "mlflow.lightgbm": "lightgbm",
-    "mlflow.xgboost": "xgboost",
-    "mlflow.onnx": "onnx",
-    "mlflow.pyfunc.model": "pickled",
-    "mlflow.pyfunc.loaders.code_model": "code",
-}
-"""MLflow's modules that load a model -> the loader that a guest has instead (runtimes/python/flavors.py)."""
 
 _BOOSTERS: Final = {"lightgbm": "lightgbm.basic.Booster", "xgboost": "xgboost.core.Booster"}
 _SUFFIXES: Final = {"lightgbm": (".lgb", ".txt"), "onnx": (".onnx",), "xgboost": (".ubj", ".json")}
@@ -43,12 +34,12 @@ def python_of(model: Path) -> str:
     return str(read_flavors(model).get("python_function", {}).get("python_version") or "")
 
 
-def needs_mlflow(model: Path) -> bool:
-    """Return whether MLflow is needed to load the model in an MLflow folder (runtimes/python/flavors.py).
+def loader_of(model: Path) -> str:
+    """Return the module of MLflow, or of the folder's own code, that loads the model in an MLflow folder.
 
     Raises as `read_flavors` does.
     """
-    return LOADERS.get(str(read_flavors(model).get("python_function", {}).get("loader_module"))) in (None, "pickled")
+    return str(read_flavors(model).get("python_function", {}).get("loader_module"))
 
 
 def declared_pickle(model: Path) -> str:

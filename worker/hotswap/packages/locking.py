@@ -14,12 +14,13 @@ from typing import Final
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from hotswap.artifacts.mlflow import NAME, needs_mlflow, python_of
+from hotswap.artifacts.mlflow import NAME, loader_of, python_of
 from hotswap.environments.install import find_uv
 from hotswap.environments.interpreters import FILE, Interpreters, wanted_version
 from hotswap.environments.lock import NAMES, logical_lines, read_lock, read_text
 from hotswap.environments.words import clean
 from hotswap.errors import UsageError
+from hotswap.runtimes.python.mlmodel import LOADERS
 from hotswap.settings import Settings
 
 _LOCK, _REQUIREMENTS = NAMES
@@ -87,7 +88,7 @@ def _without_mlflow(wanted: list[Requirement], model: Path) -> list[Requirement]
     kept = [one for one in wanted if canonicalize_name(one.name) != "mlflow"]
     if "xgboost-cpu" in names:  # MLflow names both, since they are imported by the same name
         kept = [one for one in kept if canonicalize_name(one.name) != "xgboost"]
-    if not needs_mlflow(model):
+    if LOADERS.get(loader_of(model)) not in (None, "pickled"):  # the library alone loads it (flavors.py)
         return kept
     skinny = [Requirement(f"{_SKINNY}{one.specifier}") for one in wanted if canonicalize_name(one.name) == "mlflow"]
     return [*kept, *skinny, *(Requirement(name) for name in _BESIDE_SKINNY if name not in names)]

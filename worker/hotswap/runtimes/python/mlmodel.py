@@ -10,11 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Final
 
-from hotswap.artifacts.mlflow import LOADERS, NAME
 from hotswap.errors import SwapCode, SwapError
 from hotswap.local.yaml_text import MOST_BYTES, parse
 from hotswap.runtimes.python.signature import MlflowSignature, read_signature
 
+LOADERS: Final = {
+    "mlflow.sklearn": "sklearn",
+    "mlflow.lightgbm": "lightgbm",
+    "mlflow.xgboost": "xgboost",
+    "mlflow.onnx": "onnx",
+    "mlflow.pyfunc.model": "pickled",
+    "mlflow.pyfunc.loaders.code_model": "code",
+}
+"""MLflow's modules that load a model -> the loader that a guest has instead (flavors.py)."""
 _SUPPORTED: Final = (
     "those of sklearn, lightgbm, xgboost and onnx are, and python_function's own (a PythonModel, pickled or from code, "
     "and a loader_module in the folder's code): wrap the model in a PythonModel"
@@ -33,7 +41,7 @@ class Mlmodel:
 def read_mlmodel(folder: Path) -> Mlmodel | None:
     """Return what MLmodel says of a model's folder; None if there is none. Raises SwapError MODEL_INVALID."""
     try:
-        with (folder / NAME).open("rb") as file:
+        with (folder / "MLmodel").open("rb") as file:
             raw = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
         return None
