@@ -6,7 +6,7 @@ from hotswap.client.client import Client
 from hotswap.commands import decode_command
 from hotswap.generation import Model, Proto
 from hotswap.settings import Settings
-from hotswap.swap import Command
+from hotswap.swap.command import Command
 
 SHA = "a" * 64
 MODEL = Model("file:///m.zip", SHA)

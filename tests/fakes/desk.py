@@ -9,7 +9,8 @@ from hotswap.batch import Position
 from hotswap.errors import SwapCode, SwapError
 from hotswap.generation import Model, Proto
 from hotswap.pipeline.states import PartitionState
-from hotswap.swap import SwapCommand, Timeline
+from hotswap.swap.command import SwapCommand
+from hotswap.swap.timeline import Timeline
 
 
 class Desk:

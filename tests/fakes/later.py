@@ -1,7 +1,7 @@
 """Commands that need a later version of the control log's contract than the tests' own code knows."""
 
 from hotswap.commands import encode_command
-from hotswap.swap import VERSION, Command
+from hotswap.swap.command import VERSION, Command
 from hotswap.v1 import control_pb2 as wire
 
 UNKNOWN = b"\xf2\x01\x02\x08\x07"

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from hotswap.commands import encode_command
-from hotswap.swap import Command
+from hotswap.swap.command import Command
 from hotswap.trust.file import Key, Trust, parse
 from hotswap.trust.keys import Signer
 from hotswap.trust.roles import SigningRole

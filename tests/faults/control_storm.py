@@ -16,7 +16,7 @@ from harness.audit import generation
 from harness.fleet import EXAMPLES
 from hotswap.commands import BadCommand, command_for
 from hotswap.errors import SwapError
-from hotswap.swap import Timeline
+from hotswap.swap.timeline import Timeline
 
 _SETTLE_S = 120
 _REQUESTS_PER_S = 200

@@ -15,7 +15,7 @@ from hotswap.artifacts.store import Store
 from hotswap.commands import encode_command
 from hotswap.generation import Model
 from hotswap.kafka.topics.writer import LogWriter
-from hotswap.swap import SwapCommand
+from hotswap.swap.command import SwapCommand
 
 _MODELS = ("iris_glm", "iris_gbm")
 _BEFORE = 20

@@ -7,7 +7,7 @@ import pytest
 from faults.fold import Command, Fold
 from hotswap.commands import decode_command
 from hotswap.errors import SwapError
-from hotswap.swap import Timeline
+from hotswap.swap.timeline import Timeline
 
 MODEL, PROTO = "a" * 64, 'syntax = "proto3";'
 

@@ -23,7 +23,8 @@ from hotswap.generation import Model
 from hotswap.host.process import HostProcess
 from hotswap.kafka.partition import outbox
 from hotswap.pipeline.states import PartitionState
-from hotswap.swap import Outcome, Swap, Timeline, TrustCommand
+from hotswap.swap.command import Outcome, TrustCommand
+from hotswap.swap.timeline import Swap, Timeline
 from hotswap.v1 import control_pb2 as wire
 
 
@@ -70,6 +71,7 @@ async def statuses() -> bytes:
         serving = SimpleNamespace(generation=swap.generation)
         staging = SimpleNamespace(
             loaded=[1],
+            main=1,
             serving=lambda _: serving,
             paths=lambda _: {"score": "in the JVM"},
             runtime=lambda _: "x 1, Java 21",
@@ -80,7 +82,7 @@ async def statuses() -> bytes:
             3: PartitionState(position=Position(70, 1), held="waits", damage="at 70", deleted=(60, 65), model_s=1.5)
         }
         await control.status(staging, states, SimpleNamespace(end_offsets=_ends))
-        await control.farewell(SimpleNamespace(loaded=[], restarts=0, newest_scored=0))
+        await control.farewell(SimpleNamespace(loaded=[], main=0, restarts=0, newest_scored=0))
         cluster = FakeCluster().create(SETTINGS).install(patch)
         await forget(SETTINGS)
         forgotten = ((one.key, one.value, one.headers) for one in cluster.topics["hotswap.status"][0])

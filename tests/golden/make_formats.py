@@ -175,14 +175,14 @@ def settings() -> bytes:
 
 FORMATS: Mapping[str, tuple[int, str, Callable[[], Any]]] = {
     "commands": (1, "json", commands),
-    "statuses": (5, "json", statuses),
-    "contract": (4, "binpb", contract),
+    "statuses": (6, "json", statuses),
+    "contract": (5, "binpb", contract),
     "offsets": (3, "json", offsets),
     "answers": (1, "json", answers),
     "names": (3, "json", names),
     "claim": (2, "bin", claim),
     "package": (1, "zip", package),
-    "trust": (1, "toml", trust),
+    "trust": (2, "toml", trust),
     "private-key": (1, "pem", private_key),
     "store": (1, "json", store),
     "cache": (1, "json", cache),

@@ -13,7 +13,7 @@ from hotswap.generation import Configuration, Generation, Model, Policy, Proto, 
 from hotswap.pipeline.addressing import Address
 from hotswap.pipeline.admission import Rules
 from hotswap.settings import Settings
-from hotswap.swap import SwapCommand
+from hotswap.swap.command import SwapCommand
 from hotswap.trust.keys import Signer
 
 DIGEST = "0123456789abcdef" * 4

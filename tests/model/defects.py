@@ -22,31 +22,35 @@ class Mutant(NamedTuple):
 DEFECTS = [
     Mutant(
         "a stale generation is accepted",
-        "hotswap.swap:Timeline._accept",
+        "hotswap.swap.timeline:Timeline._accept",
         "command.generation <= self.newest",
         "command.generation < 0",
         "I8",
     ),
     Mutant(
-        "ids may be used again", "hotswap.swap:Timeline.receive", "command_id in self._seen", "not command_id", "I7"
+        "ids may be used again",
+        "hotswap.swap.timeline:Timeline.receive",
+        "command_id in self._seen",
+        "not command_id",
+        "I7",
     ),
     Mutant(
         "parts are inherited from the first generation",
-        "hotswap.swap:Timeline._inherit",
+        "hotswap.swap.timeline:Timeline._inherit",
         "self.newest",
         "min(self.swaps)",
         "I2, I9",
     ),
     Mutant(
         "an expired command is accepted",
-        "hotswap.swap:Timeline._accept",
+        "hotswap.swap.timeline:Timeline._accept",
         "timestamp_ms > command.not_after_ms",
         "timestamp_ms < 0",
         "I9",
     ),
     Mutant(
         "a rollback keeps the old number",
-        "hotswap.swap:Timeline._accept",
+        "hotswap.swap.timeline:Timeline._accept",
         "replace(old, number=command.generation)",
         "old",
         "I2",
@@ -60,9 +64,9 @@ DEFECTS = [
     ),
     Mutant(
         "a cut is one too late",
-        "hotswap.swap:Swap.takes",
-        "offset >= self.cut.get(partition, 0)",
-        "offset > self.cut.get(partition, 0)",
+        "hotswap.swap.timeline:Swap.takes",
+        "position.offset >= cut",
+        "position.offset > cut",
         "I4",
     ),
     Mutant(

@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from hotswap.commands import encode_command
 from hotswap.generation import Configuration, Model, Proto
-from hotswap.swap import PauseCommand, RollbackCommand, SwapCommand
+from hotswap.swap.command import PauseCommand, RollbackCommand, SwapCommand
 from model.broker import Request
 from model.brokers import End
 from model.chances import (

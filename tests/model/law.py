@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 from hotswap.batch import Headers, Record
 from hotswap.generation import Configuration, Model, Proto
 from hotswap.settings import Topics
-from hotswap.swap import PauseCommand, RollbackCommand, SwapCommand
+from hotswap.swap.command import PauseCommand, RollbackCommand, SwapCommand
 from hotswap.v1 import control_pb2 as wire
 from model.broker import OFFSETS, Place, Request
 

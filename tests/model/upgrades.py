@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from fakes.later import needing
 from hotswap.commands import encode_command
-from hotswap.swap import MOST_VERSION, PauseCommand, SwapCommand
+from hotswap.swap.command import MOST_VERSION, PauseCommand, SwapCommand
 from model.chances import PROTOS, cuts, event, model, partitions, records, workers
 from model.handovers import Handovers
 from model.law import Command

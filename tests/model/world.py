@@ -10,7 +10,7 @@ from unittest.mock import patch
 from aiokafka.structs import OffsetAndMetadata
 
 from hotswap import service, staging
-from hotswap.agenda import agenda
+from hotswap.agenda import agenda, outcomes
 from hotswap.agenda.actions import Action
 from hotswap.agenda.progress import GenerationState
 from hotswap.batch import Position
@@ -54,7 +54,7 @@ class WatchedStaging(staging.Staging):
 class WatchedAgenda(agenda.Agenda):
     """The worker's own, which has to decide the same when it is asked twice, and when it remembers nothing."""
 
-    def turn(self, now: float, own: agenda.Partitions) -> list[Action]:
+    def turn(self, now: float, own: outcomes.Partitions) -> list[Action]:
         remembered = super().turn(now, own)
         self._decision = None
         anew = super().turn(now, own)

@@ -19,7 +19,8 @@ from hotswap.generation import Model, Proto
 from hotswap.kafka.topics.admin import Admin
 from hotswap.kafka.topics.log import LogReader
 from hotswap.kafka.topics.writer import LogWriter
-from hotswap.swap import Outcome, SwapCommand, Timeline
+from hotswap.swap.command import Outcome, SwapCommand
+from hotswap.swap.timeline import Timeline
 
 FIRST = SwapCommand(command_id="first", generation=5, model=Model("file:///m", "a" * 64), proto=Proto.inline("x"))
 SECONDS = 5
@@ -76,6 +77,7 @@ async def test_a_status_too_large_for_its_topic_is_shortened_and_the_next_verdic
     generation = SimpleNamespace(model=FIRST.model, proto=FIRST.proto)
     staging = SimpleNamespace(
         loaded=[1],
+        main=1,
         newest_scored=0,
         restarts=0,
         paths=lambda _: paths,

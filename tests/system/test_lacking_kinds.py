@@ -15,7 +15,7 @@ from hotswap.client.change import Change, Receipt
 from hotswap.client.commanding import write_command
 from hotswap.client.overview import overview, read_history
 from hotswap.generation import Configuration, Model, frozen
-from hotswap.swap import Outcome, SwapCommand
+from hotswap.swap.command import Outcome, SwapCommand
 
 pytestmark = pytest.mark.onnx
 IRIS = Path(__file__).parents[1] / "models" / "onnx" / "iris.onnx"

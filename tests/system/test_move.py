@@ -24,7 +24,7 @@ from hotswap.kafka.topics.admin import Admin
 from hotswap.kafka.topics.committed import Committed
 from hotswap.kafka.topics.writer import LogWriter
 from hotswap.kafka.wire.brokers import Brokers
-from hotswap.swap import SwapCommand
+from hotswap.swap.command import SwapCommand
 
 MODEL, PROTO = EXAMPLES / "models" / "iris_gbm.zip", EXAMPLES / "protos" / "iris.proto"
 

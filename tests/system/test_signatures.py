@@ -20,7 +20,7 @@ from hotswap.client.client import Client
 from hotswap.client.overview import control_log, overview
 from hotswap.commands import encode_command
 from hotswap.kafka.topics.writer import LogWriter
-from hotswap.swap import PauseCommand, RollbackCommand
+from hotswap.swap.command import PauseCommand, RollbackCommand
 from hotswap.trust.file import SigningRole
 from hotswap.trust.keys import Signer
 

@@ -11,9 +11,9 @@ from fakes.later import later, of_unknown_kind
 from harness.audit import generation, source
 from harness.command import hotswap
 from harness.fleet import Deployment, messages
-from hotswap.swap import MOST_VERSION, RollbackCommand
+from hotswap.swap.command import MOST_VERSION, RollbackCommand
 
-UPGRADED = "from hotswap.swap import Timeline; Timeline.version = 2\n"
+UPGRADED = "from hotswap.swap.command import Timeline; Timeline.version = 2\n"
 """A worker that knows version 2 of the contract."""
 NEEDS = "has a command that needs version 2 of its contract"
 

@@ -4,7 +4,7 @@ from fakes.desk import Desk
 from hotswap.batch import Position
 from hotswap.errors import SwapCode
 from hotswap.pipeline.states import PartitionState
-from hotswap.swap import PauseCommand
+from hotswap.swap.command import PauseCommand
 
 STAGED = ["1 STAGING", "stage 1"]
 

@@ -4,7 +4,7 @@ import pytest
 
 from fakes.desk import Desk
 from hotswap.agenda.actions import Report
-from hotswap.swap import Outcome, PauseCommand
+from hotswap.swap.command import Outcome, PauseCommand
 
 
 def test_a_turn_decides_the_same_until_its_actions_are_done():

@@ -7,7 +7,7 @@ from hotswap.agenda.progress import GenerationState
 from hotswap.batch import Position
 from hotswap.errors import SwapCode, SwapError
 from hotswap.pipeline.ports import Serve, Wait
-from hotswap.swap import PauseCommand
+from hotswap.swap.command import PauseCommand
 
 STAGED = ["1 STAGING", "stage 1"]
 

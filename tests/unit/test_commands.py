@@ -7,7 +7,7 @@ import pytest
 from hotswap.commands import command_for, decode_command, encode_command
 from hotswap.errors import SwapError, UsageError
 from hotswap.generation import Configuration, Model, Policy, Proto, frozen
-from hotswap.swap import PauseCommand, RollbackCommand, SwapCommand
+from hotswap.swap.command import PauseCommand, RollbackCommand, SwapCommand
 from hotswap.v1 import control_pb2 as wire
 
 FULL = SwapCommand(

@@ -9,7 +9,7 @@ import pytest
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
 
 from golden.make_formats import FORMATS, path_of
-from hotswap.swap import MOST_VERSION, VERSION
+from hotswap.swap.command import MOST_VERSION, VERSION
 from hotswap.v1 import control_pb2 as wire
 
 TODAY = FileDescriptorProto.FromString(wire.DESCRIPTOR.serialized_pb)

@@ -7,7 +7,8 @@ from fakes.client import MODEL, proto
 from fakes.signing import CLUSTER, Log, lasting, trust_file
 from hotswap.control import Control
 from hotswap.settings import Settings
-from hotswap.swap import PauseCommand, SwapCommand, Timeline, TrustCommand
+from hotswap.swap.command import PauseCommand, SwapCommand, TrustCommand
+from hotswap.swap.timeline import Timeline
 from hotswap.trust.keys import Signer
 from hotswap.v1 import control_pb2 as wire
 
@@ -56,7 +57,7 @@ async def test_a_replay_verifies_and_a_stranger_answers_for_nobody(tmp_path):
 
 async def test_a_worker_reports_the_digest_of_its_trust_file(tmp_path):
     control = control_of(tmp_path)
-    staging = SimpleNamespace(loaded=(), newest_scored=0, restarts=0)
+    staging = SimpleNamespace(loaded=(), main=0, newest_scored=0, restarts=0)
     digest = control.fold.guard.trust_sha256
     assert len(digest) == 64
     assert control._worker_status(staging).trust_sha256 == digest

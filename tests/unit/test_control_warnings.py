@@ -10,14 +10,14 @@ from hotswap.control import Control
 from hotswap.generation import Model
 from hotswap.local.machine import Machine
 from hotswap.settings import Settings
-from hotswap.swap import Timeline
+from hotswap.swap.timeline import Timeline
 
 
 class Worker:
     """A worker's end of the control plane, without Kafka; `lost` is why the store does not have the model."""
 
     def __init__(self, monkeypatch):
-        self.machine, self.lost, self.loaded, self.asked = Machine({}), "", [3], []
+        self.machine, self.lost, self.main, self.asked = Machine({}), "", 3, []
         monkeypatch.setattr(module, "look", lambda _: self.machine)
         monkeypatch.setattr(module, "_MACHINE_S", 0.001)
         reader = SimpleNamespace(unreadable=0, damaged="")
@@ -65,7 +65,7 @@ async def test_a_store_without_the_model_that_a_restart_needs_is_warned_of_until
 
 
 async def test_a_worker_without_a_generation_looks_for_none(worker, monkeypatch):
-    worker.loaded = []
+    worker.main = 0
     worker.asked.clear()
     worker.machine = Machine({}, ("looked",))
     await worker.warns("looked")

@@ -17,7 +17,8 @@ from hotswap.metrics import REGISTRY
 from hotswap.pipeline.ports import Serve, Wait
 from hotswap.pipeline.states import PartitionState
 from hotswap.settings import Settings
-from hotswap.swap import MOST_VERSION, VERSION, LaterCommand, Outcome, PauseCommand, SwapCommand, Timeline
+from hotswap.swap.command import MOST_VERSION, VERSION, LaterCommand, Outcome, PauseCommand, SwapCommand
+from hotswap.swap.timeline import Timeline
 from hotswap.trust.fold import Fold
 from hotswap.v1 import control_pb2 as wire
 
@@ -160,7 +161,7 @@ async def test_a_worker_says_so():
         control._receive(SimpleNamespace(offset=offset, timestamp=now_ms, value=value, headers=()))
     told = [wire.Status.FromString(value).swap for _, value, _ in control._outbox]
     assert [(one.command_id, one.outcome, one.message) for one in told] == [("later", wire.OUTCOME_HELD, WHY)]
-    status = control._worker_status(SimpleNamespace(loaded=(), newest_scored=0, restarts=0))
+    status = control._worker_status(SimpleNamespace(loaded=(), main=0, newest_scored=0, restarts=0))
     assert (status.held, status.accepted) == (WHY, 1)
     assert b'hotswap_worker_too_old{deployment="d"} 1.0' in generate_latest(REGISTRY)
 

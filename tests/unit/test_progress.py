@@ -6,7 +6,8 @@ from hotswap.agenda.progress import GenerationState, Progress
 from hotswap.batch import Position
 from hotswap.generation import Model, Proto
 from hotswap.pipeline.ports import Serve, Wait
-from hotswap.swap import Outcome, PauseCommand, RollbackCommand, SwapCommand, Timeline
+from hotswap.swap.command import Outcome, PauseCommand, RollbackCommand, SwapCommand
+from hotswap.swap.timeline import Timeline
 
 MODEL, PROTO = Model("file:///m", "a" * 64), Proto.inline("syntax = 'proto3';")
 

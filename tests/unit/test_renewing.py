@@ -16,7 +16,7 @@ from hotswap.commands import encode_command
 from hotswap.errors import Doubt
 from hotswap.local.signals import listen_for_changes, read_log_level
 from hotswap.renewing import Renewing
-from hotswap.swap import PauseCommand, TrustCommand
+from hotswap.swap.command import PauseCommand, TrustCommand
 from hotswap.trust.fold import Fold
 from hotswap.trust.keys import Signer
 

@@ -13,7 +13,8 @@ from hotswap.generation import Configuration, Model, Proto
 from hotswap.pipeline.ports import Serve
 from hotswap.settings import Settings
 from hotswap.staging import Staging, Surroundings
-from hotswap.swap import SwapCommand, Timeline
+from hotswap.swap.command import SwapCommand
+from hotswap.swap.timeline import Timeline
 
 _LARGEST_ANSWER = 1_000
 

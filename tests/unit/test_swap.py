@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from hotswap.generation import Configuration, Model, Proto, TextOptions
-from hotswap.swap import Outcome, PauseCommand, RollbackCommand, SkipCommand, SwapCommand, Timeline, out_of_reach
+from hotswap.swap.command import Outcome, PauseCommand, RollbackCommand, SkipCommand, SwapCommand, out_of_reach
+from hotswap.swap.timeline import Timeline
 
 MODEL, PROTO = Model("file:///m", "a" * 64), Proto.inline("syntax = 'proto3';")
 

@@ -1,24 +1,24 @@
-"""Converts records of the control topic (protos/hotswap/v1/control.proto) to the values of swap.py and back."""
+"""Converts records of the control topic (protos/hotswap/v1/control.proto) to the values of swap/command.py and back."""
 
 import contextlib
-import hashlib
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
+from typing import TypedDict
 
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from hotswap.artifacts.places import without_secrets
 from hotswap.errors import SwapCode, SwapError, UsageError
-from hotswap.generation import Configuration, Model, Policy, Proto, TextOptions, frozen
-from hotswap.swap import (
+from hotswap.parts import configuration_message, configuration_of, golden_of, model_of, proto_message, proto_of
+from hotswap.swap.command import (
     MOST_VERSION,
     VERSION,
+    AbandonCommand,
     Command,
     LaterCommand,
     PauseCommand,
+    PromoteCommand,
     RollbackCommand,
     SkipCommand,
     SwapCommand,
@@ -26,10 +26,10 @@ from hotswap.swap import (
 )
 from hotswap.v1 import control_pb2 as wire
 
-_POLICIES = {Policy.ACCEPT: wire.POLICY_ACCEPT, Policy.REFUSE: wire.POLICY_REFUSE}
-_SHA256_DIGITS = 64
-_LONGEST_NAME = 100
 _NO_CUT: Mapping[int, int] = MappingProxyType({})
+_STAGED = 2
+"""The version of the contract that brought staged cut-overs, the commands for them, and golden answers."""
+_LATER_KINDS = frozenset({"promote", "abandon"})
 _LONGEST_ID = 200  # ids are part of the status topic's keys and messages, which are bounded
 
 
@@ -58,7 +58,16 @@ def encode_command(deployment: str, command: Command) -> bytes:
 
 def _message(deployment: str, command: Command) -> wire.Command:
     message = wire.Command(command_id=command.command_id, deployment=deployment, rules=command.rules)
-    if isinstance(command, SkipCommand):
+    if (version := version_of(command)) > 1:
+        message.least_version = version
+    if isinstance(command, PromoteCommand):
+        promote = wire.Promote(generation=command.generation, offsets=command.cut, complete=command.is_complete)
+        message.promote.CopyFrom(promote)
+    elif isinstance(command, AbandonCommand):
+        abandon = wire.Abandon(generation=command.generation, abandoned=command.abandoned, to=command.to)
+        abandon.offsets.update(command.cut)
+        message.abandon.CopyFrom(abandon)
+    elif isinstance(command, SkipCommand):
         message.skip.CopyFrom(wire.Skip(partition=command.partition, offset=command.offset))
     elif isinstance(command, TrustCommand):
         message.trust.CopyFrom(wire.Trust(revoked=command.revoked))
@@ -66,11 +75,19 @@ def _message(deployment: str, command: Command) -> wire.Command:
         (message.pause if command.is_paused else message.resume).SetInParent()
     elif isinstance(command, RollbackCommand):
         message.rollback.CopyFrom(wire.Rollback(generation=command.generation, to=command.to))
-        _set_cut(message.rollback, command.cut)
+        _set_cut(message.rollback, command)
     else:
         message.swap.CopyFrom(_swap_message(command))
-        _set_cut(message.swap, command.cut)
+        _set_cut(message.swap, command)
     return message
+
+
+def version_of(command: Command) -> int:
+    """Return the least version of the contract that a reader of this command must know."""
+    if isinstance(command, PromoteCommand | AbandonCommand):
+        return _STAGED
+    is_staged = isinstance(command, SwapCommand | RollbackCommand) and command.is_staged
+    return _STAGED if is_staged or (isinstance(command, SwapCommand) and command.golden is not None) else 1
 
 
 def command_for(deployment: str, value: bytes | None, version: int = VERSION) -> Command | LaterCommand | None:
@@ -112,9 +129,11 @@ def decode_command(value: bytes | None) -> tuple[str, Command]:
 
 def _decode(message: wire.Command) -> Command:
     kind = message.WhichOneof("kind")
-    if kind is None:
+    if kind is None or (kind in _LATER_KINDS and message.least_version < _STAGED):
         raise SwapError(SwapCode.MALFORMED, "the command has none of swap, rollback, pause, resume")
     _check_envelope(message)
+    if kind in _LATER_KINDS:
+        return _decode_later(message)
     if kind in ("pause", "resume"):
         return PauseCommand(command_id=message.command_id, is_paused=kind == "pause", rules=message.rules)
     if kind == "trust":
@@ -131,21 +150,51 @@ def _decode(message: wire.Command) -> Command:
             command_id=message.command_id,
             generation=rollback.generation,
             to=rollback.to,
-            cut=_cut(rollback),
             rules=message.rules,
+            **_cut(rollback, message.least_version),
         )
+    return _decode_swap(message)
+
+
+def _decode_swap(message: wire.Command) -> SwapCommand:
     swap = message.swap
+    has_golden = swap.HasField("golden") and message.least_version >= _STAGED
     return SwapCommand(
         command_id=message.command_id,
         generation=swap.generation,
         base=swap.base,
-        model=_model(swap.model) if swap.HasField("model") else None,
-        proto=_proto(swap.proto) if swap.HasField("proto") else None,
-        configuration=_configuration(swap.configuration) if swap.HasField("configuration") else None,
+        model=model_of(swap.model) if swap.HasField("model") else None,
+        proto=proto_of(swap.proto) if swap.HasField("proto") else None,
+        configuration=configuration_of(swap.configuration) if swap.HasField("configuration") else None,
         samples=tuple(swap.samples),
-        cut=_cut(swap),
-        not_after_ms=_milliseconds(swap.not_after) if swap.HasField("not_after") else None,
+        not_after_ms=_milliseconds(swap.not_after, "not_after") if swap.HasField("not_after") else None,
         deadline_ms=swap.deadline_ms or None,
+        golden=golden_of(swap.golden) if has_golden else None,
+        rules=message.rules,
+        **_cut(swap, message.least_version),
+    )
+
+
+def _decode_later(message: wire.Command) -> Command:
+    """Decode a command of a kind that came with version 2 of the contract."""
+    if message.HasField("abandon"):
+        abandon = message.abandon
+        return AbandonCommand(
+            command_id=message.command_id,
+            generation=abandon.generation,
+            abandoned=abandon.abandoned,
+            to=abandon.to,
+            cut=dict(abandon.offsets),
+            rules=message.rules,
+        )
+    promote = message.promote
+    if not promote.offsets and not promote.complete:
+        raise SwapError(SwapCode.MALFORMED, "the promote names no partition")
+    return PromoteCommand(
+        command_id=message.command_id,
+        generation=promote.generation,
+        cut=dict(promote.offsets),
+        is_complete=promote.complete,
         rules=message.rules,
     )
 
@@ -158,11 +207,11 @@ def _check_envelope(message: wire.Command) -> None:
         raise SwapError(SwapCode.MALFORMED, f"the command_id has more than {_LONGEST_ID} characters: use a UUID")
 
 
-def _milliseconds(time: Timestamp) -> int:
+def _milliseconds(time: Timestamp, field: str) -> int:
     try:
         return time.ToMilliseconds()
     except ValueError as error:  # a Timestamp on the wire may be out of range
-        raise SwapError(SwapCode.MALFORMED, f"not_after is no time: {error}") from error
+        raise SwapError(SwapCode.MALFORMED, f"{field} is no time: {error}") from error
 
 
 def _swap_message(command: SwapCommand) -> wire.Swap:
@@ -176,112 +225,35 @@ def _swap_message(command: SwapCommand) -> wire.Swap:
         model = command.model
         message.model.CopyFrom(wire.Model(uri=model.uri, sha256=model.sha256, kind=model.kind, name=model.name))
     if command.proto:
-        message.proto.CopyFrom(_proto_message(command.proto))
+        message.proto.CopyFrom(proto_message(command.proto))
     if command.configuration:
-        message.configuration.CopyFrom(_configuration_message(command.configuration))
+        message.configuration.CopyFrom(configuration_message(command.configuration))
+    if command.golden is not None:
+        message.golden.CopyFrom(wire.Golden(uri=command.golden.uri, sha256=command.golden.sha256))
     if command.not_after_ms is not None:
         message.not_after.FromDatetime(datetime.fromtimestamp(command.not_after_ms / 1000, UTC))
     return message
 
 
-def _proto_message(proto: Proto) -> wire.Proto:
-    message = wire.Proto(sha256=proto.sha256)
-    if proto.source is None:
-        message.uri = proto.uri or ""
-    elif proto.is_descriptor_set:
-        message.descriptor_set = proto.source
-    else:
-        message.text = proto.source.decode()
-    return message
+def _set_cut(message: wire.Swap | wire.Rollback, command: SwapCommand | RollbackCommand) -> None:
+    if command.cut:
+        message.cut_over.offsets.update(command.cut)
+    if command.is_staged:
+        message.cut_over.staged = True
+        if command.promote_by_ms is not None:
+            message.cut_over.promote_by.FromDatetime(datetime.fromtimestamp(command.promote_by_ms / 1000, UTC))
 
 
-def _configuration_message(configuration: Configuration) -> wire.Configuration:
-    return wire.Configuration(
-        columns=configuration.columns,
-        outputs=configuration.outputs,
-        missing=_POLICIES[configuration.missing],
-        mistyped=_POLICIES[configuration.mistyped],
-        unknown_category=_POLICIES[configuration.unknown_category],
-        max_batch_records=configuration.max_batch_records or 0,
-        max_request_bytes=configuration.max_request_bytes or 0,
-        deadline_ms=configuration.deadline_ms or 0,
-        runtime=configuration.runtime,
-        text=_text_message(configuration.text),
-    )
+class _CutOver(TypedDict):
+    """What swaps and rollbacks have in common."""
+
+    cut: Mapping[int, int]
+    is_staged: bool
+    promote_by_ms: int | None
 
 
-def _text_message(text: TextOptions) -> wire.Text | None:
-    if text == TextOptions():
-        return None
-    return wire.Text(delimiter=text.delimiter, missing=sorted(text.missing - {""}), ignore_unknown=not text.is_strict)
-
-
-def _set_cut(message: wire.Swap | wire.Rollback, cut: Mapping[int, int]) -> None:
-    if cut:
-        message.cut_over.offsets.update(cut)
-
-
-def _cut(message: wire.Swap | wire.Rollback) -> Mapping[int, int]:
-    return dict(message.cut_over.offsets) or _NO_CUT
-
-
-def _model(model: wire.Model) -> Model:
-    _check_digest(model.sha256, f"model {without_secrets(model.uri)}")
-    if not model.uri:
-        raise SwapError(SwapCode.MALFORMED, "the model has no uri")
-    # Interned, since a worker keeps every generation, and most of them share these with earlier ones.
-    parts = model.uri, model.sha256.lower(), model.kind or "h2o", model.name[:_LONGEST_NAME]
-    return Model(*map(sys.intern, parts))
-
-
-def _proto(proto: wire.Proto) -> Proto:
-    source = proto.WhichOneof("source")
-    if source == "uri":
-        _check_digest(proto.sha256, f"proto {without_secrets(proto.uri)}")
-        return Proto(proto.sha256.lower(), uri=proto.uri, is_descriptor_set=proto.uri.endswith((".desc", ".binpb")))
-    if source is None:
-        raise SwapError(SwapCode.MALFORMED, "the proto has none of text, descriptor_set, uri")
-    content = proto.text.encode() if source == "text" else proto.descriptor_set
-    digest = hashlib.sha256(content).hexdigest()
-    if proto.sha256 and proto.sha256.lower() != digest:
-        raise SwapError(SwapCode.DIGEST_MISMATCH, f"the proto has SHA-256 {digest}, the command says {proto.sha256}")
-    return Proto(digest, source=content, is_descriptor_set=source == "descriptor_set")
-
-
-def _configuration(message: wire.Configuration) -> Configuration:
-    default = Configuration()
-    return Configuration(
-        columns=frozen(message.columns),
-        outputs=frozen(message.outputs),
-        missing=_policy(message.missing, default.missing),
-        mistyped=_policy(message.mistyped, default.mistyped),
-        unknown_category=_policy(message.unknown_category, default.unknown_category),
-        max_batch_records=message.max_batch_records or None,
-        max_request_bytes=message.max_request_bytes or None,
-        deadline_ms=message.deadline_ms or None,
-        runtime=frozen(message.runtime),
-        text=_text(message.text),
-    )
-
-
-def _text(message: wire.Text) -> TextOptions:
-    if len(message.delimiter) > 1:
-        raise SwapError(
-            SwapCode.MALFORMED, f"configuration: text.delimiter is one character, not {message.delimiter!r}"
-        )
-    return TextOptions(
-        delimiter=message.delimiter or ",",
-        missing=frozenset({"", *message.missing}),
-        is_strict=not message.ignore_unknown,
-    )
-
-
-def _policy(value: wire.Policy, default: Policy) -> Policy:
-    return next((policy for policy, number in _POLICIES.items() if number == value), default)
-
-
-def _check_digest(digest: str, what: str) -> None:
-    if len(digest) != _SHA256_DIGITS or not set(digest.lower()) <= set("0123456789abcdef"):
-        raise SwapError(
-            SwapCode.MALFORMED, f"{what}: sha256 must be {_SHA256_DIGITS} hexadecimal digits, not {digest!r}"
-        )
+def _cut(message: wire.Swap | wire.Rollback, least_version: int) -> _CutOver:
+    cut_over = message.cut_over
+    is_staged = cut_over.staged and least_version >= _STAGED
+    until = _milliseconds(cut_over.promote_by, "promote_by") if is_staged and cut_over.HasField("promote_by") else None
+    return {"cut": dict(cut_over.offsets) or _NO_CUT, "is_staged": is_staged, "promote_by_ms": until}

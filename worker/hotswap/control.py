@@ -30,7 +30,8 @@ from hotswap.runtimes.kinds import lacks
 from hotswap.settings import Settings
 from hotswap.staging import Staging
 from hotswap.statuses import SHORTENED, field_paths, shorten
-from hotswap.swap import Outcome, Timeline, Verdict
+from hotswap.swap.command import Outcome, Verdict
+from hotswap.swap.timeline import Timeline
 from hotswap.trust.fold import Fold
 from hotswap.v1 import control_pb2 as wire
 
@@ -198,7 +199,7 @@ class Control:
         """
         while True:
             self._machine = await asyncio.to_thread(look, self._settings.cache)
-            if newest := max(staging.loaded, default=0):
+            if newest := staging.main:
                 why = await find(staging.serving(newest).generation.model.uri)
                 restore = f"`hotswap store restore {self._settings.deployment}` puts it back"
                 lost = f"a worker without generation {newest} in its cache could not start with it ({restore}): {why}"
@@ -261,7 +262,7 @@ class Control:
         self._enqueue(key, wire.Status(swap=swap))
 
     def _worker_status(self, staging: Staging) -> wire.WorkerStatus:
-        newest = max(staging.loaded, default=0)
+        newest = staging.main
         serving = staging.serving(newest).generation if newest else None
         metrics.GENERATION.clear()
         metrics.drop_generations(self._settings.deployment, staging.loaded)
@@ -272,7 +273,8 @@ class Control:
             metrics.GENERATION.labels(*labels).set(1)
         metrics.TRUST.labels(self._settings.deployment, self.fold.guard.trust_sha256).set(1)
         metrics.TOO_OLD.labels(self._settings.deployment).set(bool(self._timeline.held))
-        numbers = {"accepted": self._timeline.newest, "loaded": newest, "scored": staging.newest_scored}
+        loaded = max(staging.loaded, default=0)
+        numbers = {"accepted": self._timeline.newest, "loaded": loaded, "scored": staging.newest_scored}
         for state, number in numbers.items():
             metrics.NEWEST_GENERATION.labels(self._settings.deployment, state).set(number)
         return wire.WorkerStatus(
@@ -301,6 +303,7 @@ class Control:
             incarnation=self._incarnation,
             kinds=lacks(self._settings.kinds_allowed),
             runtime=staging.runtime(newest) if newest else "",
+            contract=self._timeline.version,
         )
 
     def _warnings(self) -> list[str]:

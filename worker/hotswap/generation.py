@@ -53,6 +53,14 @@ class Proto:
         return cls(sha256=hashlib.sha256(content).hexdigest(), source=content, is_descriptor_set=is_descriptor_set)
 
 
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """A file of golden answers in a store: its URI and its SHA-256; without a URI: none."""
+
+    uri: str = ""
+    sha256: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextOptions:
     """How text is read: CSV's delimiter, the cells that mean missing, and whether to refuse JSON's unknown fields.
@@ -103,3 +111,4 @@ class Generation:
     proto: Proto
     configuration: Configuration = field(default_factory=Configuration)
     samples: tuple[bytes, ...] = ()
+    golden: Golden | None = None

@@ -35,7 +35,7 @@ from hotswap.pipeline.partitions import Pipeline
 from hotswap.renewing import Renewing
 from hotswap.settings import Settings
 from hotswap.staging import Staging, Surroundings, most_hosts
-from hotswap.swap import Timeline, highest
+from hotswap.swap.timeline import Timeline
 from hotswap.trust.file import Trust
 from hotswap.trust.fold import Fold
 
@@ -241,9 +241,9 @@ class Worker:
 
     async def _highest(self, generation: int) -> int:
         """See kafka/partition/position.py: Highest."""
-        if generation > highest(self._timeline.newest):
+        if generation > self._timeline.highest:
             await self._reader.reached()
-        return highest(self._timeline.newest)
+        return self._timeline.highest
 
     async def _max_answer_bytes(self) -> int | None:
         with contextlib.suppress(Doubt):

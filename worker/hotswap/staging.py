@@ -28,7 +28,7 @@ from hotswap.pipeline.ports import Serve, Serving, Wait
 from hotswap.pipeline.states import PartitionState
 from hotswap.runtimes.kinds import runtime_of
 from hotswap.settings import Settings
-from hotswap.swap import Swap, Timeline
+from hotswap.swap.timeline import Swap, Timeline
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +100,11 @@ class Staging:
         return self._agenda.progress.loaded
 
     @property
+    def main(self) -> int:
+        """See agenda.Agenda.main."""
+        return self._agenda.main(self._around.states())
+
+    @property
     def newest_scored(self) -> int:
         """See agenda.Agenda.newest_scored."""
         return self._agenda.newest_scored(self._around.states())
@@ -114,7 +119,7 @@ class Staging:
         return self._agenda.progress.choose(partition, position)
 
     def skips(self, partition: int, offset: int) -> str:
-        """See swap.Timeline.skips."""
+        """See timeline.Timeline.skips."""
         return self._timeline.skips.get((partition, offset), "")
 
     def is_overtaken(self, partition: int, position: Position, number: int) -> bool:

@@ -24,7 +24,8 @@ from hotswap.generation import Model, Proto
 from hotswap.host.jvm_spec import make_ground
 from hotswap.pipeline.states import PartitionState
 from hotswap.staging import Staging, Surroundings
-from hotswap.swap import SwapCommand, Timeline
+from hotswap.swap.command import SwapCommand
+from hotswap.swap.timeline import Timeline
 
 HANGING_SWAPS = 20
 

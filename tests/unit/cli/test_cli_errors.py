@@ -28,7 +28,7 @@ from hotswap.codec.proto import compile as compile_proto
 from hotswap.errors import Doubt, HostError, HotswapError, NoAnswer, StartError, SwapError, UsageError
 from hotswap.printable import printable
 from hotswap.settings import Settings
-from hotswap.swap import Outcome
+from hotswap.swap.command import Outcome
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from fakes.command_line import hotswap
 from fakes.kafka_logs import FakeWorker
 from fakes.signing import lasting, trust_file
 from hotswap.commands import encode_command
-from hotswap.swap import PauseCommand
+from hotswap.swap.command import PauseCommand
 from hotswap.trust.keys import Signer
 
 CI, OTHER = Signer.new(), Signer.new()

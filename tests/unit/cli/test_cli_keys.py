@@ -10,7 +10,7 @@ from fakes.client import commands
 from fakes.command_line import hotswap, one_line
 from fakes.kafka_logs import FakeWorker
 from fakes.signing import entry, trust_file
-from hotswap.swap import PauseCommand, TrustCommand
+from hotswap.swap.command import PauseCommand, TrustCommand
 from hotswap.trust.file import Trust, parse
 from hotswap.trust.keys import Signer
 
@@ -31,7 +31,7 @@ def test_a_new_key_is_a_file_for_its_owner_and_an_entry_for_the_trust_file(trust
     assert stat.S_IMODE((trust.parent / "ci.pem").stat().st_mode) == 0o600
     assert (keys[ci.id].name, sorted(keys[ci.id].roles)) == (
         "release pipeline",
-        ["pause", "rollback", "skip", "swap"],
+        ["pause", "promote", "rollback", "skip", "swap"],
     )
     assert (keys[admin.id].name, [*keys[admin.id].roles], [*keys[admin.id].deployments]) == ("admin", ["trust"], ["*"])
     assert (keys[ci.id].not_after - keys[ci.id].not_before).days == 365
@@ -53,7 +53,7 @@ def test_a_key_is_not_overwritten_and_may_have_any_name(files):
 def test_the_keys_are_listed_with_what_they_may(trust, cluster, settings):
     told = json.loads(hotswap("keys", "list", "--json").stdout)
     assert [(key["name"], key["roles"], key["state"]) for key in told["keys"]] == [
-        ("release pipeline", "pause, rollback, skip, swap", "signs"),
+        ("release pipeline", "pause, promote, rollback, skip, swap", "signs"),
         ("admin", "trust", "signs"),
     ]
     assert told["signed_since"] is None

@@ -7,7 +7,7 @@ import pytest
 from hotswap.client.behind import Behind
 from hotswap.client.change import Receipt
 from hotswap.client.fleet import FRESH_S, Fleet, PartitionView, Told, WorkerView
-from hotswap.swap import Outcome
+from hotswap.swap.command import Outcome
 
 NOW = 1_000.0
 RECEIPT = Receipt("c3", 3, {0: 50, 1: 60}, 120.0)

@@ -14,7 +14,7 @@ from hotswap.codec.compatibility import incompatibilities
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.commands import decode_command, encode_command
 from hotswap.errors import NoAnswer, StartError
-from hotswap.swap import Outcome, PauseCommand, RollbackCommand, SwapCommand
+from hotswap.swap.command import Outcome, PauseCommand, RollbackCommand, SwapCommand
 
 
 async def test_the_fleets_answer_waits_for_every_live_worker(cluster, settings):

@@ -14,7 +14,7 @@ from hotswap.client.serving import follow_serving
 from hotswap.commands import encode_command
 from hotswap.errors import StartError, SwapError, UsageError
 from hotswap.kafka.topics.control_topic import SHARED
-from hotswap.swap import PauseCommand, SwapCommand, TrustCommand
+from hotswap.swap.command import PauseCommand, SwapCommand, TrustCommand
 from hotswap.trust.file import SigningRole, Trust
 from hotswap.trust.keys import Signer
 

@@ -12,7 +12,7 @@ from hotswap.codec.proto import compile as compile_proto
 from hotswap.commands import encode_command
 from hotswap.errors import SwapError, UsageError
 from hotswap.generation import Configuration, Model, Policy, Proto
-from hotswap.swap import RollbackCommand, SwapCommand
+from hotswap.swap.command import RollbackCommand, SwapCommand
 from hotswap.v1 import control_pb2 as wire
 
 

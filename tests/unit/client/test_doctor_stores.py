@@ -3,7 +3,7 @@
 from hotswap.client.doctor import _stores
 from hotswap.client.findings import Level
 from hotswap.generation import Generation, Model, Proto
-from hotswap.swap import Swap
+from hotswap.swap.timeline import Swap
 
 
 def swap(number, uri, proto=None):

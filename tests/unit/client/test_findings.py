@@ -11,7 +11,7 @@ from hotswap.client.fleet import FRESH_S, Fleet, PartitionView, Told, WorkerView
 from hotswap.client.overview import Overview
 from hotswap.client.trend import Mark, Trend
 from hotswap.kafka.topics.committed import Lag
-from hotswap.swap import Outcome
+from hotswap.swap.command import Outcome
 
 NOW = 1_000.0
 PAUSED, WAITS = "paused by command 3", "waits for generation 8, which is staged"

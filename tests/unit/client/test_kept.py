@@ -6,7 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from hotswap.client.fleet import Fleet
 from hotswap.client.kept import Kept
-from hotswap.swap import Outcome
+from hotswap.swap.command import Outcome
 from hotswap.v1 import control_pb2 as wire
 
 AT = Timestamp(seconds=int(time.time()))

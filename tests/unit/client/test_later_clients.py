@@ -13,7 +13,8 @@ from hotswap.client.doctor import Level, _fleet
 from hotswap.client.overview import overview
 from hotswap.client.serving import follow_serving, serving_schema
 from hotswap.errors import TooOld
-from hotswap.swap import PauseCommand, SwapCommand, Timeline
+from hotswap.swap.command import VERSION, PauseCommand, SwapCommand
+from hotswap.swap.timeline import Timeline
 
 GIVES = [
     lambda client: client.swap(Change(model=MODEL)),
@@ -74,14 +75,16 @@ async def test_an_overview_says_so_and_names_the_command(cluster, settings, work
     reader, told = seen.problems
     assert reader.startswith("this reader cannot follow the control log: offset 1 of the control topic")
     assert told == f"{worker.name} answers nothing: offset 1 of the control topic has a command: upgrade it"
-    assert [(view.title, view.entry.verdict.outcome) for view in seen.commands][1:] == [("needs version 2", "HELD")]
+    assert [(view.title, view.entry.verdict.outcome) for view in seen.commands][1:] == [
+        (f"needs version {VERSION + 1}", "HELD")
+    ]
     assert [said.outcome for said in seen.commands[-1].told.values()] == ["HELD"]
     assert not seen.is_paused
     assert [found.what for found in _fleet(seen) if found.level is Level.FAULT] == [reader, told]
 
 
 async def test_a_newer_client_gets_the_answer_of_the_older_workers_at_once(cluster, settings, worker, monkeypatch):
-    monkeypatch.setattr(Timeline, "version", 2)
+    monkeypatch.setattr(Timeline, "version", VERSION + 1)
     worker.outcomes = ("HELD",)
     async with Client(settings) as client:
         receipt = await first_swap(client)

@@ -13,7 +13,7 @@ from hotswap.generation import Configuration, Model
 from hotswap.host.jvm_spec import make_ground
 from hotswap.runtimes import kinds
 from hotswap.runtimes.kinds import Runtime, lacks, runtime_of
-from hotswap.swap import RollbackCommand
+from hotswap.swap.command import RollbackCommand
 from hotswap.v1 import control_pb2 as wire
 
 ONNX = Model("file:///m.onnx", "b" * 64, "onnx")

@@ -5,7 +5,7 @@ import pytest
 from hotswap.client.doctor import Level, _artifacts
 from hotswap.client.needed import ArtifactState, Needed, Presence, absences, needed_artifacts
 from hotswap.generation import Generation, Model, Proto
-from hotswap.swap import Swap
+from hotswap.swap.timeline import Swap
 
 
 def swap(number, model, proto=None):

@@ -6,7 +6,7 @@ from hotswap.client.fleet import FRESH_S, Fleet, PartitionView, Told, WorkerView
 from hotswap.client.overview import Overview, _ages
 from hotswap.control import STATUS_S
 from hotswap.kafka.topics.committed import Lag
-from hotswap.swap import Outcome
+from hotswap.swap.command import Outcome
 
 NOW = 1_000.0
 WAITS = "waits for generation 7, which is not ready on this worker"

@@ -12,7 +12,7 @@ from hotswap.client.authors import read_signed
 from hotswap.client.client import Client
 from hotswap.commands import encode_command
 from hotswap.errors import Doubt
-from hotswap.swap import SwapCommand
+from hotswap.swap.command import SwapCommand
 
 PROTO = b'syntax = "proto3"; message Row { double age = 1; } service Echo { rpc one(Row) returns (Row); }'
 ONE = {"operation": "one"}

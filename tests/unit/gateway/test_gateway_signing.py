@@ -8,7 +8,7 @@ from fakes.kafka_logs import CLUSTER
 from fakes.signing import lasting, trust_file
 from hotswap.client.client import Client
 from hotswap.commands import encode_command
-from hotswap.swap import PauseCommand
+from hotswap.swap.command import PauseCommand
 from hotswap.trust.file import Trust
 from hotswap.trust.keys import Signer
 

@@ -11,7 +11,7 @@ from fakes.signing import BEGIN, CLUSTER, DURING_MS, END, TOPIC, Log, entry, tru
 from hotswap.errors import StartError, SwapCode
 from hotswap.generation import Model, Proto
 from hotswap.settings import Settings
-from hotswap.swap import Outcome, PauseCommand, RollbackCommand, SkipCommand, SwapCommand, TrustCommand
+from hotswap.swap.command import Outcome, PauseCommand, RollbackCommand, SkipCommand, SwapCommand, TrustCommand
 from hotswap.trust.file import SigningRole
 from hotswap.trust.fold import Fold
 from hotswap.trust.guard import Guard

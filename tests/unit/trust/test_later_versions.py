@@ -8,7 +8,7 @@ from fakes.later import of_unknown_kind
 from fakes.signing import BEGIN, CLUSTER, DURING_MS, TOPIC, Log, entry, trust_of
 from hotswap.errors import StartError
 from hotswap.settings import Settings
-from hotswap.swap import Outcome, PauseCommand, TrustCommand
+from hotswap.swap.command import VERSION, Outcome, PauseCommand, TrustCommand
 from hotswap.trust.file import SigningRole
 from hotswap.trust.fold import Fold
 from hotswap.trust.guard import Guard
@@ -79,7 +79,7 @@ def test_a_signature_is_of_the_version_too():
     record = SimpleNamespace(
         offset=7,
         timestamp=DURING_MS,
-        value=of_unknown_kind(version=2),
+        value=of_unknown_kind(version=VERSION + 1),
         headers=OPS.headers(value, topic=TOPIC, cluster=CLUSTER),
     )
     assert reader.fold.receive(record)[1].code == "SIGNATURE_INVALID"

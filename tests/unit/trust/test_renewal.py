@@ -7,7 +7,7 @@ import pytest
 from fakes.later import of_unknown_kind
 from fakes.signing import CLUSTER, TOPIC, Log, entry, trust_of
 from hotswap.generation import Model, Proto
-from hotswap.swap import PauseCommand, SwapCommand, TrustCommand
+from hotswap.swap.command import PauseCommand, SwapCommand, TrustCommand
 from hotswap.trust.file import SigningRole
 from hotswap.trust.fold import Fold
 from hotswap.trust.guard import Guard

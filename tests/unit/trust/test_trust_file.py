@@ -31,8 +31,12 @@ def test_a_key_is_for_the_deployments_that_it_names():
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ('"swap"', '"swp"', "[[key]] 1 (ci): roles: 'swp' is no role: there are swap, rollback, pause, skip, trust"),
-        ('["swap", "rollback", "pause", "skip", "trust"]', "[]", "[[key]] 1 (ci): roles: "),
+        (
+            '"swap"',
+            '"swp"',
+            "[[key]] 1 (ci): roles: 'swp' is no role: there are swap, rollback, promote, pause, skip, trust",
+        ),
+        ('["swap", "rollback", "promote", "pause", "skip", "trust"]', "[]", "[[key]] 1 (ci): roles: "),
         ('["d"]', "[]", "[[key]] 1 (ci): deployments: "),
         ('name = "ci"', "", "[[key]] 1: name: Field required"),
         ('name = "ci"', "name = 1", "[[key]] 1: name: "),

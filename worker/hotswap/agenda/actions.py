@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from hotswap.errors import SwapError
 from hotswap.generation import Generation
-from hotswap.swap import Outcome, Swap
+from hotswap.swap.command import Outcome
+from hotswap.swap.timeline import Swap
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """A worker's next actions for its generations, decided without I/O.
 
-`Agenda.turn` derives them from the accepted commands (swap.py), this worker's progress (progress.py), the positions of
-the partitions and the time of each failure; asked twice, it returns the same. staging.py performs them, records each
-with `did`, and reports back through `ready`, `failed`, `given_up` and `looked`. No clock is read here: callers pass the
-time, in seconds.
+`Agenda.turn` derives them from the accepted commands (swap/timeline.py), this worker's progress (progress.py), the
+positions of the partitions and the time of each failure; asked twice, it returns the same. staging.py performs them,
+records each with `did`, and reports back through `ready`, `failed`, `given_up` and `looked`. No clock is read here:
+callers pass the time, in seconds.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,12 +11,13 @@ from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from hotswap.agenda.actions import Action, Cancel, Join, KeepStandby, Report, Retire, Stage, StayOut
+from hotswap.agenda.outcomes import Outcomes, Partitions
 from hotswap.agenda.progress import GenerationState, Progress
 from hotswap.batch import Position
 from hotswap.errors import SwapError, pause_before
 from hotswap.pipeline.ports import Serve
-from hotswap.pipeline.states import PartitionState
-from hotswap.swap import Outcome, Swap, Timeline
+from hotswap.swap.command import Outcome
+from hotswap.swap.timeline import Timeline
 
 _LOOK_S = 2.0
 _RETRY_S = 5.0
@@ -24,9 +25,6 @@ _RETRY_AT_MOST_S = 60.0
 _FINISH_S = 10.0
 """How long a superseded staging may go on if it ends a wait: what is half loaded serves sooner than what comes next."""
 _TRIES_AGAIN = "this worker tries again until it can be fetched, or a newer generation takes its place"
-
-Partitions = Mapping[int, PartitionState]
-"""The partitions that this worker owns, by number."""
 
 
 class _Decision(NamedTuple):
@@ -51,10 +49,7 @@ class Agenda:
         self._failures: dict[int, tuple[int, float]] = {}  # generation -> number of failures, time of the last one
         self._replayed = 0  # the newest generation in the log when this worker started
         self._out_of_reach: set[int] = set()  # those of the log whose artifacts could not be fetched
-        self._announced = 0
-        self._outcomes: dict[int, Outcome] = {}  # generation -> its last one that was reported
-        self._answered = 0  # all generations up to this one have an outcome, or are `_untouched`
-        self._untouched: list[Swap] = []
+        self._outcomes = Outcomes(self.progress)
         self._elsewhere: Mapping[int, Position] = {}
         self._looked_at: float | None = None
         self._is_prepared = False
@@ -70,6 +65,13 @@ class Agenda:
         """Return the newest generation known here to have scored a partition; 0 if none has."""
         return max((position.floor for position in self._positions(own).values()), default=0)
 
+    def main(self, own: Partitions) -> int:
+        """Return the newest loaded generation that is not only staged, or that scores an owned partition; 0: none."""
+        scoring = {state.position.floor for state in own.values() if state.position is not None}
+        swaps = (self._timeline.swaps[number] for number in reversed(self.progress.loaded))
+        whole = (swap.number for swap in swaps if swap.is_whole or swap.number in scoring)
+        return next(whole, 0)
+
     # ---- which generations are needed
 
     def _needed(self, positions: Mapping[int, Position]) -> list[int]:
@@ -83,7 +85,7 @@ class Agenda:
         for partition, position in positions.items():
             for swap in self.progress.course(partition, position):
                 needed.add(swap.number)
-                if swap.takes(partition, position.offset):
+                if swap.takes(partition, position):
                     break
         return sorted(needed)
 
@@ -93,7 +95,7 @@ class Agenda:
             # Some partition has no generation to serve it yet, or a pause hides which one would: retire nothing.
             return []
         kept = {swap.number for partition, at in positions.items() for swap in self.progress.course(partition, at)}
-        kept |= {state.in_hand for state in own.values() if state.in_hand is not None}
+        kept |= {state.in_hand for state in own.values() if state.in_hand is not None} | self.progress.newest_intact
         return [number for number in self.progress.loaded if number not in kept]
 
     def _next(self, needed: Sequence[int], resting: AbstractSet[int]) -> int | None:
@@ -122,7 +124,8 @@ class Agenda:
 
     def replayed(self) -> None:
         """Treat every command in the timeline as already answered."""
-        self._replayed = self._answered = self._timeline.newest
+        self._replayed = self._timeline.newest
+        self._outcomes.replayed()
         self._decision = None
 
     def must_look(self, now: float, own: Partitions) -> bool:
@@ -134,12 +137,18 @@ class Agenda:
         swaps, loaded = self._timeline.swaps.values(), self.progress.loaded
         oldest, newest = (loaded[0], loaded[-1]) if loaded else (0, 0)
         is_cut_ahead = any(swap.cut for swap in swaps if swap.number >= oldest)
+        # A canary may last for days: its end is no matter of a second.
+        is_partial = any(swap.is_staged or swap.replaces for swap in swaps if swap.number >= oldest)
         later = (swap.number for swap in swaps if swap.number > newest)
         is_behind = any(self.progress.of(number) is GenerationState.FAILED for number in later)
-        if is_cut_ahead and (len(loaded) != 1 or self._decide(now, own).next is not None):
-            return True
         is_due = self._looked_at is None or now - self._looked_at >= _LOOK_S
-        return is_due and (is_behind or not self._is_prepared)
+        if (
+            is_cut_ahead
+            and (is_due or not is_partial)
+            and (len(loaded) != 1 or self._decide(now, own).next is not None)
+        ):
+            return True
+        return is_due and (is_behind or is_partial or not self._is_prepared)
 
     def turn(self, now: float, own: Partitions) -> list[Action]:
         """Return the actions that are due now, in order; `did` records each.
@@ -161,9 +170,9 @@ class Agenda:
             else:
                 actions = [
                     *self._cancel_superseded(now, needed, positions, own),
-                    *self._answer_untouched(needed),
+                    *self._outcomes.untouched(needed),
                     *self._stage_next(following),
-                    *self._announce(own),
+                    *self._outcomes.serving(own, self.newest_scored(own)),
                     *self._retire(positions, own),
                     *self._join(following, positions),
                 ]
@@ -173,11 +182,12 @@ class Agenda:
     def _inputs(self, now: float, own: Partitions) -> tuple[object, ...]:
         """Return the inputs of a turn, except those whose changes discard the last decision.
 
-        A timeline's newest generation tells which it has. The time matters for what backs off, and for what is late.
+        A timeline's revision tells which generations and cuts it has. The time matters for what backs off, and for what
+        is late.
         """
         states = [(number, state.position, state.in_hand, bool(state.held)) for number, state in own.items()]
         held, is_paused = self._timeline.held, self._timeline.is_paused
-        return self._timeline.newest, held, is_paused, self._resting(now, own), self._is_late(now), states
+        return self._timeline.revision, held, is_paused, self._resting(now, own), self._is_late(now), states
 
     def _is_late(self, now: float) -> bool:
         return self._superseded_at is not None and now - self._superseded_at >= _FINISH_S
@@ -187,7 +197,7 @@ class Agenda:
         self._decision = None
         match action:
             case Report(swap, outcome):
-                self._reported(swap.number, outcome)
+                self._outcomes.record(swap.number, outcome)
             case Stage(swap):
                 self._staged = swap.number
                 # A failed generation stays FAILED while it is retried: older generations keep scoring what they may,
@@ -202,15 +212,6 @@ class Agenda:
                 self._is_prepared, self._lacks = True, ""
             case StayOut(why):
                 self._lacks = why
-
-    def _reported(self, number: int, outcome: Outcome) -> None:
-        """Record a generation's outcome; the only place that does."""
-        before = self._outcomes.get(number)
-        if not outcome.may_follow(before):
-            raise AssertionError(f"generation {number}: {before} -> {outcome} is not a legal order of outcomes")
-        self._outcomes[number] = outcome
-        if outcome is Outcome.SERVING:
-            self._announced = number
 
     def _cancel_superseded(
         self, now: float, needed: Sequence[int], positions: Mapping[int, Position], own: Partitions
@@ -229,16 +230,6 @@ class Agenda:
         if self._is_late(now) or not self.progress.would_end(waiting, self._staged):
             yield Cancel()
 
-    def _answer_untouched(self, needed: Sequence[int]) -> Iterator[Action]:
-        """Report SUPERSEDED for swaps that were overtaken before staging began: a client awaits their outcome."""
-        for swap in reversed(self._timeline.swaps.values()):
-            if swap.number <= self._answered:
-                break
-            self._untouched.append(swap)
-        self._answered = self._timeline.newest
-        self._untouched = [swap for swap in self._untouched if swap.number not in self._outcomes]
-        yield from (Report(swap, Outcome.SUPERSEDED) for swap in self._untouched if swap.number not in needed)
-
     def _stage_next(self, following: int | None) -> Iterator[Action]:
         if self._staged is not None or following is None:
             return
@@ -246,25 +237,6 @@ class Agenda:
         if self.progress.of(following) is not GenerationState.FAILED:
             yield Report(swap, Outcome.STAGING)
         yield Stage(swap)
-
-    def _announce(self, own: Partitions) -> Iterator[Action]:
-        """Report SERVING once every owned partition has committed its cut-over to the newest ready generation.
-
-        One that is held or paused, or awaits a newer generation, cannot: nothing older answers it here meanwhile.
-        """
-        newest = max(self.progress.loaded, default=0)
-        if newest <= self._announced or newest < self.newest_scored(own):
-            return
-        swap = self._timeline.swaps[newest]
-        for partition, state in own.items():
-            if state.in_hand not in (None, newest):
-                return
-            if (at := state.position) is None:
-                continue
-            may_commit = not state.held and isinstance(self.progress.choose(partition, at), Serve)
-            if not swap.takes(partition, at.offset) or (at.floor < newest and may_commit):
-                return
-        yield Report(swap, Outcome.SERVING)
 
     def _retire(self, positions: Mapping[int, Position], own: Partitions) -> Iterator[Action]:
         for number in self._unneeded(positions, own):

@@ -1,6 +1,6 @@
 """The state of each accepted generation on this worker, and from it: which generation scores which offset.
 
-The timeline (swap.py) is the same on every worker. Only these states differ, and only the agenda changes them:
+The timeline (swap/timeline.py) is the same on every worker. Only these states differ, and only the agenda changes them:
 
     ACCEPTED ──▶ STAGING ──▶ READY ──▶ RETIRED
        ▲          │    │                  │
@@ -20,7 +20,8 @@ from itertools import islice
 from hotswap.batch import Position
 from hotswap.errors import SwapCode, SwapError
 from hotswap.pipeline.ports import Serve, Wait
-from hotswap.swap import Swap, Timeline, out_of_reach
+from hotswap.swap.command import out_of_reach
+from hotswap.swap.timeline import Swap, Timeline
 
 
 class GenerationState(StrEnum):
@@ -75,9 +76,10 @@ class Progress:
 
     @property
     def newest_intact(self) -> set[int]:
-        """The newest generation that has not failed; empty if all have, or none was accepted."""
-        numbers = reversed(self.timeline.swaps)
-        return set(islice((number for number in numbers if self.of(number) is not GenerationState.FAILED), 1))
+        """The newest generation that has not failed, of those for any partition; empty if there is none."""
+        swaps = reversed(self.timeline.swaps.values())
+        lasting = (swap.number for swap in swaps if not swap.is_abandoned and not swap.replaces)
+        return set(islice((number for number in lasting if self.of(number) is not GenerationState.FAILED), 1))
 
     def choose(self, partition: int, position: Position) -> Serve | Wait:
         """Return the generation that scores this partition from this offset on, never one below its floor."""
@@ -88,9 +90,9 @@ class Progress:
         until = None
         candidate: int | None = None
         for swap in self.course(partition, position):
-            if not swap.takes(partition, position.offset):
-                cut = swap.cut[partition]
-                until = cut if until is None else min(until, cut)
+            if not swap.takes(partition, position):
+                if (cut := swap.cut_at(partition)) is not None:
+                    until = cut if until is None else min(until, cut)
             elif self.of(swap.number) is GenerationState.READY:
                 return Serve(swap.number, until)
             else:
@@ -123,7 +125,7 @@ class Progress:
         A pause does not count.
         """
         for partition, at in positions.items():
-            course = (swap for swap in self.course(partition, at) if swap.takes(partition, at.offset))
+            course = (swap for swap in self.course(partition, at) if swap.takes(partition, at))
             if at.floor in self._unable and not any(self.of(swap.number) is GenerationState.READY for swap in course):
                 why = self._unable[at.floor]
                 return f"partition {partition} was last scored by generation {at.floor}, which it cannot load: {why}"
@@ -135,7 +137,7 @@ class Progress:
         Partitions that nothing has ever scored do not count: a first model may be corrected before it answers.
         """
         may_score = self.timeline.swaps[number].takes
-        could = all(at.floor <= number and may_score(partition, at.offset) for partition, at in waiting.items())
+        could = all(at.floor <= number and may_score(partition, at) for partition, at in waiting.items())
         return could and any(at.floor for at in waiting.values())
 
     def is_overtaken(self, partition: int, position: Position, number: int) -> bool:
@@ -156,14 +158,24 @@ class Progress:
         Those whose cut lies ahead, then the newest one that takes this offset. Until that one is ready, older ones
         follow it if it cuts over at once; one that cuts over at offsets is waited for, because decoding its requests
         with the old proto would produce garbage. None is below the floor, and none has failed except the floor itself.
+        The newest of all may be cut later, if it is staged; an earlier one never, nor one that was abandoned.
         """
+        newest = self.timeline.newest
         for swap in reversed(self.timeline.swaps.values()):
             if swap.number < position.floor:
                 return
             state = self.of(swap.number)
             if state is GenerationState.FAILED and swap.number != position.floor:
                 continue
+            takes = swap.takes(partition, position)
+            if not takes and not self._may_take(swap, partition, position.floor, newest):
+                continue
             yield swap
             # A partition that was empty when the command was sent has its cut at offset 0.
-            if swap.takes(partition, position.offset) and (state is GenerationState.READY or partition in swap.cut):
+            if takes and (state is GenerationState.READY or partition in swap.cut):
                 return
+
+    @staticmethod
+    def _may_take(swap: Swap, partition: int, floor: int, newest: int) -> bool:
+        """Whether a partition may come to a generation later: its cut lies ahead, or may yet be made."""
+        return swap.is_for(floor) and (swap.cut_at(partition) is not None or swap.number == newest)

@@ -17,7 +17,7 @@ from hotswap.cli.late import late, later
 from hotswap.cli.shared import fitting, kafka_option, local_time, make_settings, out, run, shortened, styled
 from hotswap.errors import Doubt, StartError
 from hotswap.printable import duration
-from hotswap.swap import Outcome
+from hotswap.swap.command import Outcome
 
 with late:
     import asyncio

@@ -2,7 +2,7 @@
 
 from hotswap.client.change import Receipt
 from hotswap.client.fleet import Fleet, WorkerView
-from hotswap.swap import Outcome
+from hotswap.swap.command import Outcome
 
 _LONG_S = 10.0
 _OFTEN = 3

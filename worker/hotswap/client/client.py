@@ -36,14 +36,11 @@ from hotswap.client.change import (
 )
 from hotswap.client.commanding import check_trust, write_command
 from hotswap.client.cut import Cut
-from hotswap.client.cut_overs import read_cut_overs
 from hotswap.client.fleet import Fleet, FleetAnswer, Told
 from hotswap.client.following import follow, unanswered
 from hotswap.client.history import History
 from hotswap.client.loadable import check_kind
 from hotswap.client.offsets import generations, read_offsets
-from hotswap.client.publishing import publish
-from hotswap.codec.compatibility import incompatibilities
 from hotswap.errors import NoAnswer, SwapError, UsageError
 from hotswap.generation import Model, Proto
 from hotswap.kafka.client.acls import Right
@@ -51,7 +48,7 @@ from hotswap.kafka.client.connection import needing
 from hotswap.kafka.topics.admin import Admin
 from hotswap.kafka.topics.writer import LogWriter
 from hotswap.settings import Settings
-from hotswap.swap import (
+from hotswap.swap.command import (
     Command,
     Outcome,
     PauseCommand,
@@ -110,6 +107,8 @@ class Client:
             Doubt: Kafka did not answer in time; some may have been published.
 
         """
+        from hotswap.client.publishing import publish  # noqa: PLC0415 - a command publishes none
+
         with needing(self._settings, Right("Write", "topic", self._settings.topics.requests)):
             await self._check_topic()
         return await publish(self._writer, self._settings.topics.requests, requests)
@@ -201,6 +200,8 @@ class Client:
             UsageError: no earlier generation is known to have served: no partition has cut over to one.
 
         """
+        from hotswap.client.cut_overs import read_cut_overs  # noqa: PLC0415 - a rollback alone needs it
+
         history, fleet, scored = await self._read()
         serving = history.serving(fleet, scored)
         served = frozenset() if to else scored | set(await read_cut_overs(self._settings))
@@ -311,6 +312,8 @@ class Client:
         return proto if is_small else await self._store.upload_proto(proto)
 
     async def _cut(self, cut: Cut, old: Proto | None, new: Proto | None) -> tuple[Mapping[int, int], list[str]]:
+        from hotswap.codec.compatibility import incompatibilities  # noqa: PLC0415 - a swap of a proto alone needs it
+
         why: list[str] = []
         if cut is Cut.AUTO and old and new and old.sha256 != new.sha256:
             before, after = [

@@ -14,7 +14,7 @@ from hotswap.kafka.topics.control_topic import settled
 from hotswap.kafka.topics.topics import untimely
 from hotswap.kafka.topics.writer import LogWriter
 from hotswap.settings import Settings
-from hotswap.swap import RULES, Command, Verdict, out_of_reach
+from hotswap.swap.command import RULES, Command, Verdict, out_of_reach
 from hotswap.trust.file import Trust
 from hotswap.trust.keys import Signer
 

@@ -18,7 +18,7 @@ from hotswap.kafka.topics.topics import COPIES, Placement
 from hotswap.kafka.transactions.open_transactions import look as look_for_open
 from hotswap.kafka.wire.brokers import Brokers
 from hotswap.settings import Settings, unknown_variables
-from hotswap.swap import Swap
+from hotswap.swap.timeline import Swap
 
 KAFKA = "kafka"
 """A fault about this ends the examination: Kafka, or a requested topic, is out of reach."""

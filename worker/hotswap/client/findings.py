@@ -15,7 +15,7 @@ from hotswap.client.fleet import PartitionView, WorkerView
 from hotswap.client.trend import RESTARTS_S
 from hotswap.errors import what_to_do
 from hotswap.printable import duration
-from hotswap.swap import highest, out_of_reach
+from hotswap.swap.command import highest, out_of_reach
 
 if TYPE_CHECKING:
     from hotswap.client.overview import Overview

@@ -14,7 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hotswap.client.kept import Kept
 from hotswap.client.trend import Mark, Trend
 from hotswap.generation import MOST
-from hotswap.swap import Outcome
+from hotswap.swap.command import Outcome
 from hotswap.v1 import control_pb2 as wire
 
 FRESH_S = 9.0
@@ -83,6 +83,8 @@ class WorkerView:
     """Kind of model -> why it cannot load one, or empty; without any: its version reports none."""
     runtime: str = ""
     """See `Told.runtime`; of `generation`."""
+    contract: int = 1
+    """The version of the control contract that it knows."""
     heard_at: float = float("inf")
     """Upper bound of the time of the report: the record's timestamp or the time of reading."""
     trend: Trend = field(default_factory=Trend)
@@ -316,6 +318,7 @@ def _worker_view(message: wire.WorkerStatus) -> WorkerView:
         incarnation=message.incarnation,
         kinds=dict(message.kinds),
         runtime=message.runtime,
+        contract=message.contract or 1,
     )
 
 

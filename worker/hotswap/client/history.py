@@ -12,7 +12,8 @@ from typing import Any, Self
 from hotswap.client.fleet import Fleet
 from hotswap.errors import SwapError, TooOld, UsageError
 from hotswap.settings import Settings
-from hotswap.swap import Command, LaterCommand, Swap, SwapCommand, Timeline, Verdict
+from hotswap.swap.command import Command, LaterCommand, SwapCommand, Verdict
+from hotswap.swap.timeline import Swap, Timeline
 from hotswap.trust.file import Trust
 from hotswap.trust.fold import Fold
 from hotswap.trust.guard import Record
@@ -86,13 +87,19 @@ class History:
         """Return the newest accepted generation that has not failed: the one that serves, or is about to.
 
         Those that have `scored` a partition last, according to the committed offsets, have not, even if reported so.
+        One that is staged, half promoted or abandoned does not count; one in its place does if it has scored.
 
         Raises:
             TooOld: see `check`.
 
         """
         self.check()
-        return max(self._intact(fleet, scored), key=lambda swap: swap.number, default=None)
+        intact = (swap for swap in self._intact(fleet, scored) if swap.is_whole or self._stands_in(swap, scored))
+        return max(intact, key=lambda swap: swap.number, default=None)
+
+    @staticmethod
+    def _stands_in(swap: Swap, scored: Collection[int]) -> bool:
+        return bool(swap.replaces) and swap.number in scored
 
     def _intact(self, fleet: Fleet, scored: Collection[int]) -> list[Swap]:
         swaps = self.timeline.swaps.values()
@@ -108,6 +115,9 @@ class History:
 
         """
         serving = self.serving(fleet, scored)
+        newest = self.timeline.swaps.get(self.timeline.newest)
+        if serving and newest and newest.is_staged and newest.number in scored:
+            return serving  # a canary goes back to the one beside it
         older = [swap for swap in self._intact(fleet, scored) if serving and swap.number < serving.number]
         for swap in reversed(older):
             if swap.number in served:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from hotswap.artifacts.places import without_secrets
-from hotswap.swap import Swap
+from hotswap.swap.timeline import Swap
 
 _MOST_NUMBERS: Final = 5
 

@@ -18,7 +18,8 @@ from hotswap.kafka.topics.control_topic import settled
 from hotswap.kafka.topics.log import LogReader
 from hotswap.kafka.topics.oldest import oldest_ms
 from hotswap.settings import Settings
-from hotswap.swap import Swap, highest
+from hotswap.swap.command import highest
+from hotswap.swap.timeline import Swap
 from hotswap.trust.file import Trust
 
 _TURN_S = 1.0

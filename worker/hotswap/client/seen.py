@@ -8,9 +8,22 @@ from typing import Any, NamedTuple, Self
 from hotswap.client.fleet import Fleet, Told
 from hotswap.client.history import Entry, History
 from hotswap.kafka.topics.log import LogRecord
+from hotswap.printable import numbers
 from hotswap.settings import Settings
-from hotswap.swap import LaterCommand, PauseCommand, RollbackCommand, SkipCommand, TrustCommand
+from hotswap.swap.command import (
+    AbandonCommand,
+    Command,
+    LaterCommand,
+    PauseCommand,
+    PromoteCommand,
+    RollbackCommand,
+    SkipCommand,
+    SwapCommand,
+    TrustCommand,
+)
 from hotswap.trust.fold import Fold
+
+_PARTS = ("model", "proto", "configuration")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,22 +36,7 @@ class CommandView:
     @property
     def title(self) -> str:
         """The command in a few words."""
-        command = self.entry.command
-        if isinstance(command, LaterCommand):
-            return f"needs version {command.least_version}"
-        if isinstance(command, PauseCommand):
-            return "pause" if command.is_paused else "resume"
-        if isinstance(command, SkipCommand):
-            return f"skip {command.offset} of partition {command.partition}"
-        if isinstance(command, TrustCommand):
-            return f"trust: commands are signed{''.join(f', {key} is revoked' for key in command.revoked)}"
-        if isinstance(command, RollbackCommand):
-            return f"rollback to {command.to} as {command.generation}"
-        named = {"model": f"model {command.model.name}".strip() if command.model else "model"}
-        parts = ", ".join(
-            named.get(part, part) for part in ("model", "proto", "configuration") if getattr(command, part)
-        )
-        return f"swap to {command.generation}: {parts or f'as {command.base}'}"
+        return _title(self.entry.command)
 
     @property
     def served_at(self) -> float:
@@ -103,3 +101,28 @@ class Seen(NamedTuple):
 def heard_at(report: LogRecord) -> float:
     """Return an upper bound of a report's time, in seconds since the epoch: its timestamp may lie in the future."""
     return min((report.timestamp or 0) / 1000, time.time())
+
+
+def _title(command: Command | LaterCommand) -> str:
+    match command:
+        case LaterCommand():
+            title = f"needs version {command.least_version}"
+        case PauseCommand():
+            title = "pause" if command.is_paused else "resume"
+        case SkipCommand():
+            title = f"skip {command.offset} of partition {command.partition}"
+        case TrustCommand():
+            title = f"trust: commands are signed{''.join(f', {key} is revoked' for key in command.revoked)}"
+        case RollbackCommand():
+            title = f"rollback to {command.to} as {command.generation}"
+        case PromoteCommand():
+            where = "" if command.is_complete else f": partitions {numbers(command.cut)}"
+            title = f"promote {command.generation}{where}"
+        case AbandonCommand():
+            title = f"abandon {command.abandoned} for {command.generation}"
+        case SwapCommand():
+            named = {"model": f"model {command.model.name}".strip() if command.model else "model"}
+            parts = [named.get(part, part) for part in _PARTS if getattr(command, part)]
+            what = ", ".join(parts) or f"as {command.base}"
+            title = f"{'stage' if command.is_staged else 'swap to'} {command.generation}: {what}"
+    return title

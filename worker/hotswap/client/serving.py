@@ -18,7 +18,8 @@ from hotswap.errors import Doubt, StartError, UsageError
 from hotswap.generation import Configuration, Generation, TextOptions
 from hotswap.kafka.topics.committed import Committed
 from hotswap.settings import Settings
-from hotswap.swap import Outcome, Swap
+from hotswap.swap.command import Outcome
+from hotswap.swap.timeline import Swap
 
 _POLL_S = 1.0
 _SCORES = frozenset({Outcome.SERVING, Outcome.RETIRED})
@@ -162,7 +163,7 @@ def _scoring(history: History, fleet: Fleet, committed: Mapping[int, Committed] 
 def _is_due(swap: Swap, committed: Mapping[int, Committed]) -> bool:
     """Return whether a generation is cut by offsets, and no partition has gone past its cut with an older one."""
     passed = (at.generation < swap.number and at.offset > swap.cut.get(n, 0) for n, at in committed.items())
-    return bool(swap.cut) and not any(passed)
+    return bool(swap.cut) and swap.is_whole and not any(passed)
 
 
 def _has_served(fleet: Fleet, swap: Swap) -> bool:

@@ -12,7 +12,7 @@ from hotswap.client.seen import CommandView
 from hotswap.console.charts import Chart, chart
 from hotswap.console.watch import MINUTES_S, Watched
 from hotswap.printable import duration, numbers
-from hotswap.swap import Outcome
+from hotswap.swap.command import Outcome
 
 _PHASES = ("fetch", "start", "load", "warm")
 _NOBODY = "nobody"

@@ -1,20 +1,22 @@
-"""Folds a deployment's control records as every reader of the log does: verified first, then by `swap.Timeline`."""
+"""Folds a deployment's control records as every reader of the log does: verified first, then by `timeline.Timeline`."""
 
 from hotswap.commands import command_for
 from hotswap.errors import StartError, SwapError
 from hotswap.settings import Settings
-from hotswap.swap import (
+from hotswap.swap.command import (
+    AbandonCommand,
     Command,
     LaterCommand,
     Outcome,
     PauseCommand,
+    PromoteCommand,
     RollbackCommand,
     SkipCommand,
     SwapCommand,
-    Timeline,
     TrustCommand,
     Verdict,
 )
+from hotswap.swap.timeline import Timeline
 from hotswap.trust.file import Trust
 from hotswap.trust.guard import CODES, Guard, Record
 from hotswap.trust.roles import SigningRole
@@ -22,6 +24,8 @@ from hotswap.trust.roles import SigningRole
 _ROLES = {
     SwapCommand: SigningRole.SWAP,
     RollbackCommand: SigningRole.ROLLBACK,
+    PromoteCommand: SigningRole.PROMOTE,
+    AbandonCommand: SigningRole.PROMOTE,
     PauseCommand: SigningRole.PAUSE,
     SkipCommand: SigningRole.SKIP,
     TrustCommand: SigningRole.TRUST,

@@ -1,7 +1,7 @@
 """Decides whether a changed trust file is accepted, by the log's meaning under it: no I/O, no clock."""
 
 from hotswap.errors import SwapError
-from hotswap.swap import Outcome, Verdict
+from hotswap.swap.command import Outcome, Verdict
 from hotswap.trust.file import Trust
 from hotswap.trust.fold import Fold
 from hotswap.trust.guard import CODES, Guard, Record

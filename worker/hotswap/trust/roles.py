@@ -13,6 +13,8 @@ class SigningRole(StrEnum):
     """A new generation."""
     ROLLBACK = "rollback"
     """A new generation with the parts of an older one."""
+    PROMOTE = "promote"
+    """Cut a staged generation over, or abandon it."""
     PAUSE = "pause"
     """Pause and resume."""
     SKIP = "skip"

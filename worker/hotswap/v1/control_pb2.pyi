@@ -45,7 +45,7 @@ OUTCOME_DUPLICATE: Outcome
 OUTCOME_HELD: Outcome
 
 class Command(_message.Message):
-    __slots__ = ("command_id", "deployment", "swap", "rollback", "pause", "resume", "skip", "trust", "rules", "least_version")
+    __slots__ = ("command_id", "deployment", "swap", "rollback", "pause", "resume", "skip", "trust", "promote", "abandon", "rules", "least_version")
     COMMAND_ID_FIELD_NUMBER: _ClassVar[int]
     DEPLOYMENT_FIELD_NUMBER: _ClassVar[int]
     SWAP_FIELD_NUMBER: _ClassVar[int]
@@ -54,6 +54,8 @@ class Command(_message.Message):
     RESUME_FIELD_NUMBER: _ClassVar[int]
     SKIP_FIELD_NUMBER: _ClassVar[int]
     TRUST_FIELD_NUMBER: _ClassVar[int]
+    PROMOTE_FIELD_NUMBER: _ClassVar[int]
+    ABANDON_FIELD_NUMBER: _ClassVar[int]
     RULES_FIELD_NUMBER: _ClassVar[int]
     LEAST_VERSION_FIELD_NUMBER: _ClassVar[int]
     command_id: str
@@ -64,9 +66,11 @@ class Command(_message.Message):
     resume: Resume
     skip: Skip
     trust: Trust
+    promote: Promote
+    abandon: Abandon
     rules: int
     least_version: int
-    def __init__(self, command_id: _Optional[str] = ..., deployment: _Optional[str] = ..., swap: _Optional[_Union[Swap, _Mapping]] = ..., rollback: _Optional[_Union[Rollback, _Mapping]] = ..., pause: _Optional[_Union[Pause, _Mapping]] = ..., resume: _Optional[_Union[Resume, _Mapping]] = ..., skip: _Optional[_Union[Skip, _Mapping]] = ..., trust: _Optional[_Union[Trust, _Mapping]] = ..., rules: _Optional[int] = ..., least_version: _Optional[int] = ...) -> None: ...
+    def __init__(self, command_id: _Optional[str] = ..., deployment: _Optional[str] = ..., swap: _Optional[_Union[Swap, _Mapping]] = ..., rollback: _Optional[_Union[Rollback, _Mapping]] = ..., pause: _Optional[_Union[Pause, _Mapping]] = ..., resume: _Optional[_Union[Resume, _Mapping]] = ..., skip: _Optional[_Union[Skip, _Mapping]] = ..., trust: _Optional[_Union[Trust, _Mapping]] = ..., promote: _Optional[_Union[Promote, _Mapping]] = ..., abandon: _Optional[_Union[Abandon, _Mapping]] = ..., rules: _Optional[int] = ..., least_version: _Optional[int] = ...) -> None: ...
 
 class CommandAddress(_message.Message):
     __slots__ = ("command_id", "deployment", "least_version")
@@ -79,7 +83,7 @@ class CommandAddress(_message.Message):
     def __init__(self, command_id: _Optional[bytes] = ..., deployment: _Optional[str] = ..., least_version: _Optional[int] = ...) -> None: ...
 
 class Swap(_message.Message):
-    __slots__ = ("generation", "base", "model", "proto", "configuration", "samples", "cut_over", "not_after", "deadline_ms")
+    __slots__ = ("generation", "base", "model", "proto", "configuration", "samples", "cut_over", "not_after", "deadline_ms", "golden")
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     BASE_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -89,6 +93,7 @@ class Swap(_message.Message):
     CUT_OVER_FIELD_NUMBER: _ClassVar[int]
     NOT_AFTER_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_MS_FIELD_NUMBER: _ClassVar[int]
+    GOLDEN_FIELD_NUMBER: _ClassVar[int]
     generation: int
     base: int
     model: Model
@@ -98,7 +103,8 @@ class Swap(_message.Message):
     cut_over: CutOver
     not_after: _timestamp_pb2.Timestamp
     deadline_ms: int
-    def __init__(self, generation: _Optional[int] = ..., base: _Optional[int] = ..., model: _Optional[_Union[Model, _Mapping]] = ..., proto: _Optional[_Union[Proto, _Mapping]] = ..., configuration: _Optional[_Union[Configuration, _Mapping]] = ..., samples: _Optional[_Iterable[bytes]] = ..., cut_over: _Optional[_Union[CutOver, _Mapping]] = ..., not_after: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deadline_ms: _Optional[int] = ...) -> None: ...
+    golden: Golden
+    def __init__(self, generation: _Optional[int] = ..., base: _Optional[int] = ..., model: _Optional[_Union[Model, _Mapping]] = ..., proto: _Optional[_Union[Proto, _Mapping]] = ..., configuration: _Optional[_Union[Configuration, _Mapping]] = ..., samples: _Optional[_Iterable[bytes]] = ..., cut_over: _Optional[_Union[CutOver, _Mapping]] = ..., not_after: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deadline_ms: _Optional[int] = ..., golden: _Optional[_Union[Golden, _Mapping]] = ...) -> None: ...
 
 class Rollback(_message.Message):
     __slots__ = ("generation", "to", "cut_over")
@@ -109,6 +115,42 @@ class Rollback(_message.Message):
     to: int
     cut_over: CutOver
     def __init__(self, generation: _Optional[int] = ..., to: _Optional[int] = ..., cut_over: _Optional[_Union[CutOver, _Mapping]] = ...) -> None: ...
+
+class Promote(_message.Message):
+    __slots__ = ("generation", "offsets", "complete")
+    class OffsetsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: int
+        value: int
+        def __init__(self, key: _Optional[int] = ..., value: _Optional[int] = ...) -> None: ...
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    OFFSETS_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    generation: int
+    offsets: _containers.ScalarMap[int, int]
+    complete: bool
+    def __init__(self, generation: _Optional[int] = ..., offsets: _Optional[_Mapping[int, int]] = ..., complete: _Optional[bool] = ...) -> None: ...
+
+class Abandon(_message.Message):
+    __slots__ = ("generation", "abandoned", "to", "offsets")
+    class OffsetsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: int
+        value: int
+        def __init__(self, key: _Optional[int] = ..., value: _Optional[int] = ...) -> None: ...
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    ABANDONED_FIELD_NUMBER: _ClassVar[int]
+    TO_FIELD_NUMBER: _ClassVar[int]
+    OFFSETS_FIELD_NUMBER: _ClassVar[int]
+    generation: int
+    abandoned: int
+    to: int
+    offsets: _containers.ScalarMap[int, int]
+    def __init__(self, generation: _Optional[int] = ..., abandoned: _Optional[int] = ..., to: _Optional[int] = ..., offsets: _Optional[_Mapping[int, int]] = ...) -> None: ...
 
 class Pause(_message.Message):
     __slots__ = ()
@@ -155,6 +197,14 @@ class Proto(_message.Message):
     uri: str
     sha256: str
     def __init__(self, text: _Optional[str] = ..., descriptor_set: _Optional[bytes] = ..., uri: _Optional[str] = ..., sha256: _Optional[str] = ...) -> None: ...
+
+class Golden(_message.Message):
+    __slots__ = ("uri", "sha256")
+    URI_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    uri: str
+    sha256: str
+    def __init__(self, uri: _Optional[str] = ..., sha256: _Optional[str] = ...) -> None: ...
 
 class Configuration(_message.Message):
     __slots__ = ("columns", "outputs", "missing", "mistyped", "unknown_category", "max_batch_records", "max_request_bytes", "deadline_ms", "runtime", "text")
@@ -212,7 +262,7 @@ class Text(_message.Message):
     def __init__(self, delimiter: _Optional[str] = ..., missing: _Optional[_Iterable[str]] = ..., ignore_unknown: _Optional[bool] = ...) -> None: ...
 
 class CutOver(_message.Message):
-    __slots__ = ("offsets",)
+    __slots__ = ("offsets", "staged", "promote_by")
     class OffsetsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -221,8 +271,12 @@ class CutOver(_message.Message):
         value: int
         def __init__(self, key: _Optional[int] = ..., value: _Optional[int] = ...) -> None: ...
     OFFSETS_FIELD_NUMBER: _ClassVar[int]
+    STAGED_FIELD_NUMBER: _ClassVar[int]
+    PROMOTE_BY_FIELD_NUMBER: _ClassVar[int]
     offsets: _containers.ScalarMap[int, int]
-    def __init__(self, offsets: _Optional[_Mapping[int, int]] = ...) -> None: ...
+    staged: bool
+    promote_by: _timestamp_pb2.Timestamp
+    def __init__(self, offsets: _Optional[_Mapping[int, int]] = ..., staged: _Optional[bool] = ..., promote_by: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class SwapStatus(_message.Message):
     __slots__ = ("command_id", "deployment", "generation", "worker", "outcome", "code", "message", "at", "phase_seconds", "reads", "runtime", "cpu")
@@ -297,7 +351,7 @@ class KnownValues(_message.Message):
     def __init__(self, values: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class WorkerStatus(_message.Message):
-    __slots__ = ("deployment", "worker", "at", "generation", "model_sha256", "proto_sha256", "accepted", "loaded", "partitions", "paused", "stopped", "paths", "warnings", "machine", "model_name", "latency_p99_s", "host_restarts", "trust_sha256", "held", "incarnation", "kinds", "runtime")
+    __slots__ = ("deployment", "worker", "at", "generation", "model_sha256", "proto_sha256", "accepted", "loaded", "partitions", "paused", "stopped", "paths", "warnings", "machine", "model_name", "latency_p99_s", "host_restarts", "trust_sha256", "held", "incarnation", "kinds", "runtime", "contract")
     class PathsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -341,6 +395,7 @@ class WorkerStatus(_message.Message):
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     KINDS_FIELD_NUMBER: _ClassVar[int]
     RUNTIME_FIELD_NUMBER: _ClassVar[int]
+    CONTRACT_FIELD_NUMBER: _ClassVar[int]
     deployment: str
     worker: str
     at: _timestamp_pb2.Timestamp
@@ -363,7 +418,8 @@ class WorkerStatus(_message.Message):
     incarnation: str
     kinds: _containers.ScalarMap[str, str]
     runtime: str
-    def __init__(self, deployment: _Optional[str] = ..., worker: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., generation: _Optional[int] = ..., model_sha256: _Optional[str] = ..., proto_sha256: _Optional[str] = ..., accepted: _Optional[int] = ..., loaded: _Optional[_Iterable[int]] = ..., partitions: _Optional[_Iterable[_Union[PartitionStatus, _Mapping]]] = ..., paused: _Optional[bool] = ..., stopped: _Optional[bool] = ..., paths: _Optional[_Mapping[str, str]] = ..., warnings: _Optional[_Iterable[str]] = ..., machine: _Optional[_Mapping[str, str]] = ..., model_name: _Optional[str] = ..., latency_p99_s: _Optional[float] = ..., host_restarts: _Optional[int] = ..., trust_sha256: _Optional[str] = ..., held: _Optional[str] = ..., incarnation: _Optional[str] = ..., kinds: _Optional[_Mapping[str, str]] = ..., runtime: _Optional[str] = ...) -> None: ...
+    contract: int
+    def __init__(self, deployment: _Optional[str] = ..., worker: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., generation: _Optional[int] = ..., model_sha256: _Optional[str] = ..., proto_sha256: _Optional[str] = ..., accepted: _Optional[int] = ..., loaded: _Optional[_Iterable[int]] = ..., partitions: _Optional[_Iterable[_Union[PartitionStatus, _Mapping]]] = ..., paused: _Optional[bool] = ..., stopped: _Optional[bool] = ..., paths: _Optional[_Mapping[str, str]] = ..., warnings: _Optional[_Iterable[str]] = ..., machine: _Optional[_Mapping[str, str]] = ..., model_name: _Optional[str] = ..., latency_p99_s: _Optional[float] = ..., host_restarts: _Optional[int] = ..., trust_sha256: _Optional[str] = ..., held: _Optional[str] = ..., incarnation: _Optional[str] = ..., kinds: _Optional[_Mapping[str, str]] = ..., runtime: _Optional[str] = ..., contract: _Optional[int] = ...) -> None: ...
 
 class PartitionStatus(_message.Message):
     __slots__ = ("partition", "position", "generation", "lag", "held", "damaged", "deleted_from", "deleted_to", "model_s", "oldest_ms")

@@ -10,7 +10,7 @@ from hotswap.commands import encode_command
 from hotswap.errors import Denied, StartError
 from hotswap.kafka.topics.control_topic import SHARED, addressee, settled
 from hotswap.settings import Settings
-from hotswap.swap import PauseCommand
+from hotswap.swap.command import PauseCommand
 
 PAUSE = PauseCommand(command_id="p", is_paused=True)
 

@@ -7,161 +7,30 @@ decides what the worker does next.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
-from enum import StrEnum
-from typing import Any, Literal
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
+from hotswap.batch import Position
 from hotswap.errors import SwapCode, SwapError
-from hotswap.generation import MOST, Configuration, Generation, Model, Proto
+from hotswap.generation import Configuration, Generation
+from hotswap.swap.command import (
+    VERSION,
+    AbandonCommand,
+    Command,
+    LaterCommand,
+    Outcome,
+    PauseCommand,
+    PromoteCommand,
+    RollbackCommand,
+    SkipCommand,
+    SwapCommand,
+    TrustCommand,
+    Verdict,
+    highest,
+    out_of_reach,
+)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SwapCommand:
-    """Replace the serving generation with a new one; parts that are None are inherited from `base` (0: the newest)."""
-
-    command_id: str
-    generation: int
-    base: int = 0
-    model: Model | None = None
-    proto: Proto | None = None
-    configuration: Configuration | None = None
-    samples: tuple[bytes, ...] = ()
-    cut: Mapping[int, int] = field(default_factory=dict)
-    not_after_ms: int | None = None
-    deadline_ms: int | None = None
-    rules: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RollbackCommand:
-    """Create a new, higher generation with the parts of generation `to`."""
-
-    command_id: str
-    generation: int
-    to: int
-    cut: Mapping[int, int] = field(default_factory=dict)
-    rules: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PauseCommand:
-    """Pause every partition before its next batch (`is_paused`), or resume them."""
-
-    command_id: str
-    is_paused: bool
-    rules: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SkipCommand:
-    """Refuse the requests of the damaged batch at this offset, so that the partition continues past it."""
-
-    command_id: str
-    partition: int
-    offset: int
-    rules: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrustCommand:
-    """From here on, each command must be signed, and keys with the ids `revoked` sign no more (trust/guard.py)."""
-
-    command_id: str
-    revoked: tuple[str, ...] = ()
-    rules: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class LaterCommand:
-    """A command that needs a later version of the contract than this one: only the common fields are known."""
-
-    command_id: str
-    least_version: int
-
-
-Command = SwapCommand | RollbackCommand | PauseCommand | SkipCommand | TrustCommand
-
-RULES = 1
-"""Version of the rules that apply to a log from a command of this client version on; see control.proto."""
-
-VERSION = 1
-"""The version of the contract that is known here: `least_version` in control.proto."""
-
-MOST_VERSION = 1_000
-"""No version is ever greater, so no number can hold every worker there will ever be."""
-
-_STEP = 1 << 53
-_MOVE = "continue the deployment under another name, with `hotswap move`"
 _SHOWN = 10
-
-
-def highest(newest: int) -> int:
-    """Return the highest number that the generation after `newest` can have."""
-    return min(newest + _STEP, MOST)
-
-
-def out_of_reach(number: int, newest: int) -> str:
-    """Return why a generation cannot have this number after `newest`, with advice; empty if it can."""
-    if number <= highest(newest):
-        return ""
-    if newest >= MOST:
-        return f"generation {newest} has the last possible number: {_MOVE}"
-    return (
-        f"generation {number} is more than 2^53 above {newest}, the newest one accepted: choose a number closer to it, "
-        f"or, if a partition was scored by a higher one, {_MOVE}"
-    )
-
-
-class Outcome(StrEnum):
-    """Outcome of a command, as the status topic names it.
-
-    Of a swap, a worker reports, from its start on, in this order:
-
-        STAGING ──▶ READY ──▶ SERVING ──▶ RETIRED ──▶ STAGING     needed again (an offset was reset)
-         ▲  │ │       └────────────────────▲                      a newer one serves instead
-         │  │ └──▶ FAILED ──▶ FAILED, READY                       tried again, which is no news of its own
-         │  ▼
-        SUPERSEDED                                                or at first, before its staging has begun
-
-    REFUSED, APPLIED, DUPLICATE and HELD are verdicts on a command by itself, in no order.
-    """
-
-    STAGING = "STAGING"
-    READY = "READY"
-    SERVING = "SERVING"
-    RETIRED = "RETIRED"
-    REFUSED = "REFUSED"
-    FAILED = "FAILED"
-    SUPERSEDED = "SUPERSEDED"
-    APPLIED = "APPLIED"
-    DUPLICATE = "DUPLICATE"
-    HELD = "HELD"
-
-    def may_follow(self, before: "Outcome | None") -> bool:
-        """Whether a worker may report this of a swap next; None: it has reported nothing."""
-        return self in _MAY_FOLLOW[before]
-
-
-_MAY_FOLLOW = {
-    None: {Outcome.STAGING, Outcome.SUPERSEDED},
-    Outcome.STAGING: {Outcome.READY, Outcome.FAILED, Outcome.SUPERSEDED},
-    Outcome.READY: {Outcome.SERVING, Outcome.RETIRED},
-    Outcome.SERVING: {Outcome.RETIRED},
-    Outcome.RETIRED: {Outcome.STAGING},
-    Outcome.FAILED: {Outcome.FAILED, Outcome.READY},
-    Outcome.SUPERSEDED: {Outcome.STAGING},
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The verdict on a command, the same on every worker; `outcome` None: accepted, and staging will report more."""
-
-    command_id: str
-    generation: int
-    outcome: Outcome | None
-    code: SwapCode | Literal[""] = ""
-    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,15 +41,37 @@ class Swap:
     generation: Generation
     cut: Mapping[int, int]
     deadline_ms: int | None
+    is_staged: bool = False
+    """Whether partitions without an offset in `cut` are not cut, rather than at once."""
+    promote_by_ms: int | None = None
+    replaces: int = 0
+    """The abandoned generation whose partitions it takes, and no others; 0: it is no such one."""
+    is_abandoned: bool = False
 
     @property
     def number(self) -> int:
         """The generation's number."""
         return self.generation.number
 
-    def takes(self, partition: int, offset: int) -> bool:
-        """Whether this offset is at or past the generation's own cut."""
-        return offset >= self.cut.get(partition, 0)
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is for every partition: not only staged or half promoted, abandoned, or for an abandoned one's."""
+        return not (self.is_staged or self.is_abandoned or self.replaces)
+
+    def cut_at(self, partition: int) -> int | None:
+        """Return the first offset that it answers; None: no command has cut the partition to it."""
+        return self.cut.get(partition, None if self.is_staged else 0)
+
+    def is_for(self, floor: int) -> bool:
+        """Whether a partition that generation `floor` scored last may ever come to this one."""
+        return floor >= self.number or (not self.is_abandoned and floor >= self.replaces)
+
+    def takes(self, partition: int, position: Position) -> bool:
+        """Whether the generation may score this partition from this offset on."""
+        cut = self.cut_at(partition)
+        if cut is None:  # it was promoted in a part of the log that is lost
+            return position.floor >= self.number
+        return position.offset >= cut and self.is_for(position.floor)
 
 
 class Timeline:
@@ -194,6 +85,8 @@ class Timeline:
         self.is_paused = False
         self.held = ""
         """Why nothing may be answered, nor folded, from here on: a command needs a later version. Empty: none does."""
+        self.revision = 0
+        """Changes with every generation, and every cut of one."""
         self.skips: dict[tuple[int, int], str] = {}
         """(partition, offset) of a damaged batch -> id of the command to skip it."""
         self._rules = 0
@@ -205,6 +98,11 @@ class Timeline:
     def newest(self) -> int:
         """Number of the newest accepted generation; 0: none."""
         return next(reversed(self.swaps), 0)
+
+    @property
+    def highest(self) -> int:
+        """The highest number that the next generation can have."""
+        return highest(self.newest)
 
     def has_seen(self, command_id: str) -> bool:
         """Return whether a command with this id has been folded, accepted or not."""
@@ -256,6 +154,9 @@ class Timeline:
         if isinstance(command, SkipCommand):
             self.skips[command.partition, command.offset] = command.command_id
             return Verdict(command.command_id, 0, Outcome.APPLIED)
+        if isinstance(command, PromoteCommand):
+            self._promote(command, timestamp_ms)
+            return Verdict(command.command_id, command.generation, Outcome.APPLIED)
         if command.generation <= self.newest:
             raise SwapError(
                 SwapCode.STALE,
@@ -265,6 +166,9 @@ class Timeline:
         # Only after a command that carries the mark: what the log accepted before stays accepted.
         if self._rules and (why := out_of_reach(command.generation, self.newest)):
             raise SwapError(SwapCode.OUT_OF_RANGE, why)
+        if isinstance(command, AbandonCommand):
+            self._abandon(command)
+            return Verdict(command.command_id, command.generation, Outcome.APPLIED)
         if isinstance(command, RollbackCommand):
             old = self._base(command.to).generation
             self._append(command, replace(old, number=command.generation), None)
@@ -279,7 +183,43 @@ class Timeline:
         return Verdict(command.command_id, command.generation, None)
 
     def _append(self, command: SwapCommand | RollbackCommand, generation: Generation, deadline_ms: int | None) -> None:
-        self.swaps[generation.number] = Swap(command.command_id, generation, command.cut, deadline_ms)
+        swap = Swap(command.command_id, generation, command.cut, deadline_ms, command.is_staged, command.promote_by_ms)
+        self._put(swap)
+
+    def _put(self, swap: Swap) -> None:
+        self.swaps[swap.number] = swap
+        self.revision += 1
+
+    def _promote(self, command: PromoteCommand, timestamp_ms: int) -> None:
+        swap = self._newest_one(command.generation)
+        if swap.promote_by_ms is not None and timestamp_ms > swap.promote_by_ms:
+            late = timestamp_ms - swap.promote_by_ms
+            raise SwapError(SwapCode.EXPIRED, f"the command reached the control topic {late} ms after its promote_by")
+        cuts = {partition: swap.cut_at(partition) for partition in command.cut}
+        lower = {one: to for one, to in command.cut.items() if (at := cuts[one]) is None or to < at}
+        is_staged = swap.is_staged and not command.is_complete
+        self._put(replace(swap, cut={**swap.cut, **lower}, is_staged=is_staged))
+
+    def _abandon(self, command: AbandonCommand) -> None:
+        swap = self._newest_one(command.abandoned)
+        earlier = (one for one in reversed(self.swaps.values()) if one is not swap and not one.is_abandoned)
+        old = self._base(command.to) if command.to else next(earlier, None)
+        if old is None or old is swap:
+            why = f"there is no generation before {swap.number} that its partitions could go back to"
+            raise SwapError(SwapCode.UNKNOWN_BASE, why)
+        self._put(replace(swap, is_abandoned=True))
+        new = replace(old.generation, number=command.generation)
+        self._put(Swap(command.command_id, new, command.cut, None, replaces=swap.number))
+
+    def _newest_one(self, number: int) -> Swap:
+        swap = self._base(number)
+        if number != self.newest:
+            raise SwapError(
+                SwapCode.STALE,
+                f"generation {number} goes no further, since {self.newest} was accepted after it; look at `hotswap "
+                "status`",
+            )
+        return swap
 
     def _base(self, number: int) -> Swap:
         if number not in self.swaps:
@@ -302,7 +242,10 @@ class Timeline:
                 SwapCode.INCOMPLETE, f"a deployment's first generation must name {missing}: nothing to inherit"
             )
         configuration = command.configuration or (base.configuration if base else Configuration())
-        return Generation(command.generation, model, proto, configuration, command.samples)
+        golden = command.golden or (base.golden if base else None)
+        return Generation(
+            command.generation, model, proto, configuration, command.samples, golden if golden and golden.uri else None
+        )
 
 
 def _digest(command: Command) -> bytes:
