@@ -101,6 +101,7 @@ class FakeCluster:
         fakes: dict[str, dict[str, object]] = {
             "hotswap.client.client": {"LogWriter": writer, "Admin": admin},
             "hotswap.client.commanding": {"Admin": admin},
+            "hotswap.client.preparing": {"Admin": admin},
             "hotswap.client.deployments": {"Admin": admin},
             "hotswap.client.offsets": {"Admin": admin},
             "hotswap.client.forget": {"LogWriter": writer, "Admin": admin},

@@ -13,6 +13,7 @@ from hotswap.errors import SwapCode, SwapError, UsageError
 from hotswap.parts import configuration_message, configuration_of, golden_of, model_of, proto_message, proto_of
 from hotswap.swap.command import (
     MOST_VERSION,
+    STAGED,
     VERSION,
     AbandonCommand,
     Command,
@@ -23,12 +24,11 @@ from hotswap.swap.command import (
     SkipCommand,
     SwapCommand,
     TrustCommand,
+    version_of,
 )
 from hotswap.v1 import control_pb2 as wire
 
 _NO_CUT: Mapping[int, int] = MappingProxyType({})
-_STAGED = 2
-"""The version of the contract that brought staged cut-overs, the commands for them, and golden answers."""
 _LATER_KINDS = frozenset({"promote", "abandon"})
 _LONGEST_ID = 200  # ids are part of the status topic's keys and messages, which are bounded
 
@@ -82,14 +82,6 @@ def _message(deployment: str, command: Command) -> wire.Command:
     return message
 
 
-def version_of(command: Command) -> int:
-    """Return the least version of the contract that a reader of this command must know."""
-    if isinstance(command, PromoteCommand | AbandonCommand):
-        return _STAGED
-    is_staged = isinstance(command, SwapCommand | RollbackCommand) and command.is_staged
-    return _STAGED if is_staged or (isinstance(command, SwapCommand) and command.golden is not None) else 1
-
-
 def command_for(deployment: str, value: bytes | None, version: int = VERSION) -> Command | LaterCommand | None:
     """Decode a control record's command; None, without reading the rest, if it is for another deployment.
 
@@ -129,7 +121,7 @@ def decode_command(value: bytes | None) -> tuple[str, Command]:
 
 def _decode(message: wire.Command) -> Command:
     kind = message.WhichOneof("kind")
-    if kind is None or (kind in _LATER_KINDS and message.least_version < _STAGED):
+    if kind is None or (kind in _LATER_KINDS and message.least_version < STAGED):
         raise SwapError(SwapCode.MALFORMED, "the command has none of swap, rollback, pause, resume")
     _check_envelope(message)
     if kind in _LATER_KINDS:
@@ -158,7 +150,7 @@ def _decode(message: wire.Command) -> Command:
 
 def _decode_swap(message: wire.Command) -> SwapCommand:
     swap = message.swap
-    has_golden = swap.HasField("golden") and message.least_version >= _STAGED
+    has_golden = swap.HasField("golden") and message.least_version >= STAGED
     return SwapCommand(
         command_id=message.command_id,
         generation=swap.generation,
@@ -254,6 +246,6 @@ class _CutOver(TypedDict):
 
 def _cut(message: wire.Swap | wire.Rollback, least_version: int) -> _CutOver:
     cut_over = message.cut_over
-    is_staged = cut_over.staged and least_version >= _STAGED
+    is_staged = cut_over.staged and least_version >= STAGED
     until = _milliseconds(cut_over.promote_by, "promote_by") if is_staged and cut_over.HasField("promote_by") else None
     return {"cut": dict(cut_over.offsets) or _NO_CUT, "is_staged": is_staged, "promote_by_ms": until}

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import accumulate, islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hotswap.artifacts.detect import as_file
 from hotswap.artifacts.store import Store
@@ -15,6 +16,9 @@ from hotswap.codec.proto import Schema, has_own_imports
 from hotswap.errors import SwapCode, SwapError, UsageError
 from hotswap.generation import MAX_PROTO_BYTES, Configuration, Model, Proto
 from hotswap.settings import Settings
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 MAX_INLINE_PROTO_BYTES = 64 << 10
 """Limit above which a proto goes to the store: workers replay the control topic at each start and keep it in memory."""
@@ -29,6 +33,32 @@ _LONGEST_S = ((1 << 32) - 1) // 1000  # a command carries its deadline as 32 bit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """How a generation comes to its partitions once it is staged on the whole fleet; by default to all of them.
+
+    `canary`: to this part of them, and to the others by a promotion of its own. `stagger`: to so many at a time, with
+    `pause_s` seconds between. `at_s`: at this time, in seconds since the epoch. `is_barrier`: to none before all
+    workers are ready, even if the protos would let each go first.
+    """
+
+    canary: "Fraction | None" = None
+    stagger: int | None = None
+    pause_s: float = 0.0
+    at_s: float | None = None
+    is_barrier: bool = False
+
+    @property
+    def is_by_parts(self) -> bool:
+        """Whether some partitions come before others, or at a time: then both protos must read all requests."""
+        return self.canary is not None or self.stagger is not None or self.at_s is not None
+
+    @property
+    def is_asked_for(self) -> bool:
+        """Whether it must be in steps, whatever the protos."""
+        return self.is_by_parts or self.is_barrier
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """The parts that a swap replaces; a part that is None is inherited from `base`.
 
@@ -36,7 +66,8 @@ class Change:
     descriptor set .desc or .binpb) goes inline, or to the store if it is larger than 64 KiB. The samples take at most
     256 KiB. `kind` None: detected from the model's file. `name` None: the file's, without its suffix. `base` None: the
     newest generation that no worker failed to stage. `generation` None: the next free number. `deadline_s`: limit on a
-    worker's staging; None: the worker's setting.
+    worker's staging; None: the worker's setting. `rollout`: it may be staged first, and `Client.await_swap` promotes
+    it; None: in one step.
     """
 
     model: Path | Model | None = None
@@ -49,6 +80,7 @@ class Change:
     base: int | None = None
     cut: Cut = Cut.AUTO
     deadline_s: float | None = None
+    rollout: Rollout | None = None
 
     @property
     def deadline_ms(self) -> int | None:
@@ -64,7 +96,10 @@ class Change:
 class Receipt:
     """An accepted command of the control log; `cut` is partition -> offset, empty for a cut at once.
 
-    `incompatible` has the reasons for a cut after the backlog, if the protos caused it.
+    `incompatible` has the reasons for a cut after the backlog, if the protos caused it. `rollout`: the generation is
+    only staged so far, and `steps` are the partitions of each promotion to come, None: all that are left. `partitions`:
+    those that a promotion is about; None: all. `abandoned`: the generation that must not score any partition any more.
+    `notes` are for the person who gave the command.
     """
 
     command_id: str
@@ -72,6 +107,17 @@ class Receipt:
     cut: Mapping[int, int]
     deadline_s: float
     incompatible: tuple[str, ...] = ()
+    rollout: Rollout | None = None
+    steps: tuple[frozenset[int] | None, ...] = (None,)
+    partitions: frozenset[int] | None = None
+    abandoned: int = 0
+    notes: tuple[str, ...] = ()
+
+    def awaits(self, partition: int, generation: int) -> bool:
+        """Whether a partition that `generation` scored last has yet to follow the command."""
+        if self.abandoned:
+            return generation == self.abandoned
+        return generation < self.generation and (self.partitions is None or partition in self.partitions)
 
 
 def as_samples(values: Iterable[bytes]) -> tuple[bytes, ...]:

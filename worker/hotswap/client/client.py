@@ -13,36 +13,27 @@ A client reads without a consumer group, so it never disturbs the workers or ano
 
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path, PurePath
 from types import TracebackType
 from typing import Self
 
-from hotswap.artifacts.detect import as_file, find_model
-from hotswap.artifacts.places import without_secrets
 from hotswap.artifacts.store import Store
-from hotswap.client import overview, protos
+from hotswap.client import overview
 from hotswap.client.answers import PAUSE_S, Answers, Flow, Outgoing, Place, Prediction, Refused
 from hotswap.client.change import (
-    MAX_INLINE_PROTO_BYTES,
-    MAX_SAMPLES_BYTES,
     Change,
     Receipt,
-    compile_file,
-    read_proto,
+    Rollout,
 )
 from hotswap.client.commanding import check_trust, write_command
 from hotswap.client.cut import Cut
-from hotswap.client.fleet import Fleet, FleetAnswer, Told
-from hotswap.client.following import follow, unanswered
-from hotswap.client.history import History
+from hotswap.client.fleet import FleetAnswer, Told
 from hotswap.client.loadable import check_kind
-from hotswap.client.offsets import generations, read_offsets
-from hotswap.errors import NoAnswer, SwapError, UsageError
-from hotswap.generation import Model, Proto
+from hotswap.client.preparing import CutOver, Known, Preparing
+from hotswap.errors import NoAnswer, SwapError
 from hotswap.kafka.client.acls import Right
 from hotswap.kafka.client.connection import needing
 from hotswap.kafka.topics.admin import Admin
@@ -54,15 +45,12 @@ from hotswap.swap.command import (
     PauseCommand,
     RollbackCommand,
     SkipCommand,
-    SwapCommand,
     TrustCommand,
-    out_of_reach,
 )
 from hotswap.trust.file import Trust
 from hotswap.trust.keys import Signer
 
 _WINDOW = 1_000
-_FAR = 1_000_000
 
 
 class Client:
@@ -78,6 +66,7 @@ class Client:
         self._store = Store(settings)
         self._writer = LogWriter(settings)
         self._signer = Signer.read(settings.sign_with) if settings.sign_with else None
+        self._preparing = Preparing(settings, self._store, self._signer)
         self._has_topic = False
 
     async def __aenter__(self) -> Self:
@@ -141,6 +130,8 @@ class Client:
                 if ready or not flow.waiting:
                     last = time.monotonic()
                 elif time.monotonic() - last > timeout_s:
+                    from hotswap.client.following import unanswered  # noqa: PLC0415 - an error alone needs it
+
                     what = f"{flow.waiting} requests have no answer after {timeout_s:g} s"
                     raise NoAnswer(await unanswered(self._settings, what))
                 for answer in ready:
@@ -153,46 +144,18 @@ class Client:
             SwapError: the command was refused (STALE if another swap came first; the message names the next number),
                 the proto does not compile, or the model cannot be uploaded. OUT_OF_RANGE: the number would leave too
                 few above it. KIND_MISSING: a live worker cannot load this kind of model; nothing was written.
-            UsageError: a file is missing, nothing would change, or the samples are too large for a command.
+            UsageError: a file is missing, nothing would change, the samples are too large for a command, or the
+                generation is to come to its partitions in a way that is not possible here.
             StartError: the deployment's requests topic does not exist; nothing is uploaded or written. Other commands
                 raise this, too.
 
         """
         await self._check_topic()
-        if change.model is None and change.proto is None and change.configuration is None and not change.base:
-            raise UsageError("nothing would change: name a model, a proto, a configuration or a base")
-        proto = change.proto
-        if isinstance(proto, Path):
-            await protos.in_thread(compile_file, proto)
-            proto = await protos.in_thread(read_proto, proto)
-        if (size := sum(map(len, change.samples))) > MAX_SAMPLES_BYTES:
-            most = MAX_SAMPLES_BYTES >> 10
-            raise UsageError(f"the samples take {size:,} bytes, and a command holds {most} KiB: take fewer rows")
-        stored = await self._stored(proto) if proto else None
-        model = await self._upload(change.model, change.kind) if isinstance(change.model, Path) else change.model
-        model = model and replace(model, name=change.name or model.name or PurePath(without_secrets(model.uri)).stem)
-        history, fleet, scored = await self._read()
-        serving = history.serving(fleet, scored)
-        base = change.base or (serving.number if serving else 0)
-        inherited = history.timeline.swaps.get(base)
-        if part := model or (inherited.generation.model if inherited else None):
-            check_kind(part.kind, fleet.workers.values(), time.time())
-        successor = proto or (inherited.generation.proto if inherited else None)
-        cut, why = await self._cut(change.cut, serving.generation.proto if serving else None, successor)
-        command = SwapCommand(
-            command_id=str(uuid.uuid4()),
-            generation=change.generation or _next_number(history, fleet, scored),
-            base=base,
-            model=model,
-            proto=stored,
-            configuration=change.configuration,
-            samples=change.samples,
-            cut=cut,
-            deadline_ms=change.deadline_ms,
-        )
-        return await self._command(command, why)
+        parts = await self._preparing.parts(change)
+        command, cut_over = await self._preparing.swap(await self._know(), change, parts)
+        return _with(await self._command(command), cut_over)
 
-    async def rollback(self, to: int | None = None, *, cut: Cut = Cut.AUTO) -> Receipt:
+    async def rollback(self, to: int | None = None, *, cut: Cut = Cut.AUTO, rollout: Rollout | None = None) -> Receipt:
         """Publish a new generation with the parts of `to`; None: those of the generation that served before.
 
         Raises:
@@ -202,18 +165,47 @@ class Client:
         """
         from hotswap.client.cut_overs import read_cut_overs  # noqa: PLC0415 - a rollback alone needs it
 
-        history, fleet, scored = await self._read()
-        serving = history.serving(fleet, scored)
+        known = await self._know()
+        history, scored = known.history, known.scored
         served = frozenset() if to else scored | set(await read_cut_overs(self._settings))
-        target = history.timeline.swaps.get(to) if to else history.before(fleet, scored, served)
+        target = history.timeline.swaps.get(to) if to else history.before(known.fleet, scored, served)
         if target:
-            check_kind(target.generation.model.kind, fleet.workers.values(), time.time())
-        old = serving.generation.proto if serving else None
-        offsets, why = await self._cut(cut, old, target.generation.proto if target else None)
-        number = target.number if target else to or 0
-        generation = _next_number(history, fleet, scored)
-        command = RollbackCommand(command_id=str(uuid.uuid4()), generation=generation, to=number, cut=offsets)
-        return await self._command(command, why)
+            check_kind(target.generation.model.kind, known.fleet.workers.values(), time.time())
+        proto = target.generation.proto if target else None
+        cut_over = await self._preparing.cut_over(known, proto, cut, rollout)
+        command = RollbackCommand(
+            command_id=str(uuid.uuid4()),
+            generation=known.next_number,
+            to=target.number if target else to or 0,
+            cut=cut_over.offsets,
+            is_staged=cut_over.rollout is not None,
+            promote_by_ms=cut_over.promote_by_ms,
+        )
+        return _with(await self._command(command), cut_over)
+
+    async def promote(self, generation: int | None = None, partitions: Collection[int] | None = None) -> Receipt:
+        """Cut the staged generation over on these partitions, or on all that are left.
+
+        Raises:
+            SwapError: the command was refused: STALE, since another one came first, or EXPIRED, since it was staged too
+                long ago.
+            UsageError: none is staged, a live worker is not ready, or its proto wants all partitions at once.
+
+        """
+        command = await self._preparing.promotion(await self._know(), generation, partitions)
+        receipt = await self._command(command)
+        return replace(receipt, partitions=None if partitions is None else frozenset(partitions))
+
+    async def abandon(self, generation: int | None = None) -> Receipt:
+        """End the staged or half promoted generation: the partitions that it has go back, as a new generation.
+
+        Raises:
+            SwapError: the command was refused: STALE, since another one came first.
+            UsageError: none is staged, or nothing serves beside it.
+
+        """
+        command = await self._preparing.abandonment(await self._know(), generation)
+        return replace(await self._command(command), abandoned=command.abandoned)
 
     async def pause(self) -> Receipt:
         """Pause the deployment: no partition takes another batch until `resume`."""
@@ -246,6 +238,8 @@ class Client:
             NoAnswer: no live worker has reported.
 
         """
+        from hotswap.client.following import follow  # noqa: PLC0415 - not every publisher waits
+
         async with aclosing(follow(self._settings, receipt, timeout_s)) as steps:
             async for outcome, _ in steps:
                 if outcome:
@@ -258,14 +252,31 @@ class Client:
         *,
         on_told: Callable[[Told], None] = lambda _: None,
         on_held_up: Callable[[str], None] = lambda _: None,
+        on_step: Callable[[str], None] = lambda _: None,
     ) -> FleetAnswer:
         """Return the fleet's answer to any command, once every live worker's outcome is final or time is up.
 
         The fleet is every worker that has reported within `fleet.FRESH_S` and has not stopped. `timeout_s` None: the
         swap's own deadline and a little more. `on_held_up` is called if requests before the cut delay it (behind.py).
-        That a generation serves counts once the committed offsets name it (confirming.py).
+        That a generation serves counts once the committed offsets name it (confirming.py). A staged one is promoted
+        here (rolling_out.py): `on_step` is called with what has been done, and `timeout_s` is for each step.
         Raises NoAnswer if there is no worker at all.
         """
+        if receipt.rollout is None:
+            return await self._await(receipt, timeout_s, on_told, on_held_up)
+        from hotswap.client.rolling_out import roll_out  # noqa: PLC0415 - most swaps are made in one step
+
+        return await roll_out(self, receipt, lambda one: self._await(one, timeout_s, on_told, on_held_up), on_step)
+
+    async def _await(
+        self,
+        receipt: Receipt,
+        timeout_s: float | None,
+        on_told: Callable[[Told], None],
+        on_held_up: Callable[[str], None],
+    ) -> FleetAnswer:
+        from hotswap.client.following import follow  # noqa: PLC0415 - not every publisher waits
+
         last = FleetAnswer({}, ())
         async with aclosing(follow(self._settings, receipt, timeout_s, on_held_up)) as steps:
             async for outcome, answer in steps:
@@ -278,7 +289,7 @@ class Client:
         """Return the workers' generations, the lag, and the outcomes of the last commands."""
         return await overview.overview(self._settings)
 
-    async def _command(self, command: Command, why: Iterable[str] = ()) -> Receipt:
+    async def _command(self, command: Command) -> Receipt:
         await self._check_topic()
         verdict = await write_command(self._settings, self._writer, command, self._signer, self._trust)
         if verdict.outcome is Outcome.REFUSED:
@@ -286,7 +297,7 @@ class Client:
             raise SwapError(verdict.code, verdict.message)
         number = getattr(command, "generation", 0)
         deadline_ms = getattr(command, "deadline_ms", None) or self._settings.swap_deadline_ms
-        return Receipt(command.command_id, number, getattr(command, "cut", {}), deadline_ms / 1000, tuple(why))
+        return Receipt(command.command_id, number, getattr(command, "cut", {}), deadline_ms / 1000)
 
     async def _check_topic(self) -> None:
         """Raise StartError if the requests topic does not exist: a command for such a name could not be undone."""
@@ -294,45 +305,12 @@ class Client:
             async with Admin.connect(self._settings) as admin:
                 self._has_topic = await admin.partitions(self._settings.topics.requests) > 0
 
-    async def _read(self) -> tuple[History, Fleet, frozenset[int]]:
+    async def _know(self) -> Known:
         await self._check_topic()
-        settings = self._settings
-        history, fleet = await overview.read_history(settings, self._trust), await overview.read_fleet(settings)
-        return history, fleet, generations(await read_offsets(settings))
-
-    async def _upload(self, path: Path, kind: str | None) -> Model:
-        model, kind = find_model(path, kind)
-        with as_file(model) as file:
-            uri, sha256 = await self._store.upload(file)
-        return Model(uri, sha256, kind, path.stem.encode(errors="replace").decode())
-
-    async def _stored(self, proto: Proto) -> Proto:
-        """Return the proto as a command carries it: inline if it is small, otherwise by its place in the store."""
-        is_small = proto.source is None or len(proto.source) <= MAX_INLINE_PROTO_BYTES
-        return proto if is_small else await self._store.upload_proto(proto)
-
-    async def _cut(self, cut: Cut, old: Proto | None, new: Proto | None) -> tuple[Mapping[int, int], list[str]]:
-        from hotswap.codec.compatibility import incompatibilities  # noqa: PLC0415 - a swap of a proto alone needs it
-
-        why: list[str] = []
-        if cut is Cut.AUTO and old and new and old.sha256 != new.sha256:
-            before, after = [
-                await protos.compile(await self._store.fetch_proto(proto), proto.is_descriptor_set)
-                for proto in (old, new)
-            ]
-            why = incompatibilities(before, after)
-        if cut is Cut.AFTER_BACKLOG or why:
-            async with Admin.connect(self._settings) as admin:
-                # The high watermark, not the last stable offset: a request in an open transaction precedes the swap.
-                return await admin.end_offsets(self._settings.topics.requests), why
-        return {}, why
+        return await self._preparing.know(await overview.read_history(self._settings, self._trust))
 
 
-def _next_number(history: History, fleet: Fleet, scored: Collection[int]) -> int:
-    # Above what the offsets and the workers name, too: a control topic that was emptied does not know which numbers
-    # were used. But anybody may report one: a number far ahead, or without room above it, does not count.
-    newest = history.timeline.newest
-    used = max({newest, *scored})
-    if fleet.newest <= used + _FAR:
-        used = max(used, fleet.newest)
-    return newest + 1 if out_of_reach(used + 1, newest) else used + 1
+def _with(receipt: Receipt, cut_over: CutOver) -> Receipt:
+    return replace(
+        receipt, incompatible=cut_over.why, rollout=cut_over.rollout, steps=cut_over.steps, notes=cut_over.notes
+    )

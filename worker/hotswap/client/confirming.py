@@ -29,7 +29,7 @@ class Confirmation:
 
     def __init__(self, settings: Settings, receipt: Receipt, offsets: Offsets) -> None:
         self._settings = settings
-        self._generation = receipt.generation
+        self._receipt = receipt
         self._offsets = offsets
         self._began = time.monotonic()
         self._held: dict[int, tuple[str, float]] = {}  # partition -> a worker that reports it held, and since when
@@ -53,7 +53,7 @@ class Confirmation:
         Answers to other commands than swaps, and those with a failure, are returned unchanged.
         """
         are_good = bool(answer.told) and all(report.is_good for report in answer.told.values())
-        if not self._generation or not are_good or (answer.missing and not is_last):
+        if not self._receipt.generation or self._receipt.rollout or not are_good or (answer.missing and not is_last):
             return answer
         if time.monotonic() - self._looked >= _AGAIN_S or is_last:
             self._last = await self._objection(answer, fleet)
@@ -70,7 +70,7 @@ class Confirmation:
             committed = await self._offsets.read()
             if committed is None:
                 return f"this user may not see {self._settings.topics.requests}, so its committed offsets are unknown"
-            behind = {n: at for n, at in committed.items() if at.generation < self._generation}
+            behind = {n: at for n, at in committed.items() if self._receipt.awaits(n, at.generation)}
             return self._why(behind, answer, await self._excused(behind, answer, fleet)) if behind else ""
         except (Doubt, StartError) as doubt:
             return f"the committed offsets could not be read: {doubt}"

@@ -144,6 +144,8 @@ class FleetAnswer:
     """Why the reports count without confirmation: this user may not read the committed offsets."""
     strangers: tuple[str, ...] = ()
     """Workers without an outcome that report as live and are not members of the group."""
+    is_staged: bool = False
+    """Whether the command only stages a generation: then READY is good."""
 
     @property
     def is_complete(self) -> bool:
@@ -153,7 +155,8 @@ class FleetAnswer:
     @property
     def is_good(self) -> bool:
         """Whether every live worker carried out the command."""
-        return self.is_complete and all(outcome.is_good for outcome in self.told.values())
+        staged = {Outcome.READY} if self.is_staged else set()
+        return self.is_complete and all(one.is_good or one.outcome in staged for one in self.told.values())
 
 
 @dataclass(slots=True)
@@ -218,17 +221,18 @@ class Fleet:
         """Return the names of the live workers."""
         return {view.worker for view in self.workers.values() if view.is_live(now)}
 
-    def answer(self, command_id: str, expected: Collection[str], now: float) -> FleetAnswer:
+    def answer(self, command_id: str, expected: Collection[str], now: float, *, is_staged: bool = False) -> FleetAnswer:
         """Return the outcomes of a command so far; `expected` are the workers that were live when it was sent.
 
-        A worker that answered and left is still counted. One that left without an answer is not waited for, since
-        others have its partitions now. One that joined later reads the command before it takes partitions, and counts
-        once it reports on it.
+        READY is one of a generation that is only staged. A worker that answered and left is still counted. One that
+        left without an answer is not waited for, since others have its partitions now. One that joined later reads the
+        command before it takes partitions, and counts once it reports on it.
         """
         outcomes = self.told.get(command_id, {})
-        final = {worker: outcome for worker, outcome in outcomes.items() if outcome.is_final}
+        staged = {Outcome.READY} if is_staged else set()
+        final = {worker: one for worker, one in outcomes.items() if one.is_final or one.outcome in staged}
         fleet = (set(expected) | set(outcomes)) & self.live(now)
-        return FleetAnswer(final, tuple(sorted(fleet - set(final))))
+        return FleetAnswer(final, tuple(sorted(fleet - set(final))), is_staged=is_staged)
 
     def failures(self, now: float) -> dict[str, tuple[Told, ...]]:
         """Return the newest generations that live workers could not stage and run without, newest first, by worker."""

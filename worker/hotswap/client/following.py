@@ -51,7 +51,7 @@ async def follow(
         caught_up = time.monotonic()  # a topic that was flooded takes a while
         while True:
             expected = expected or fleet.live(time.time())
-            reported = fleet.answer(receipt.command_id, expected, time.time())
+            reported = fleet.answer(receipt.command_id, expected, time.time(), is_staged=receipt.rollout is not None)
             is_late = time.monotonic() > give_up
             answer = await confirmation.of(reported, fleet, is_last=is_late)
             for outcome in outcomes:

@@ -106,6 +106,9 @@ class LaterCommand:
 
 Command = SwapCommand | RollbackCommand | PromoteCommand | AbandonCommand | PauseCommand | SkipCommand | TrustCommand
 
+STAGED = 2
+"""The version of the contract that brought staged cut-overs, the commands for them, and golden answers."""
+
 RULES = 1
 """Version of the rules that apply to a log from a command of this client version on; see control.proto."""
 
@@ -117,6 +120,20 @@ MOST_VERSION = 1_000
 
 _STEP = 1 << 53
 _MOVE = "continue the deployment under another name, with `hotswap move`"
+
+
+def version_of(command: Command) -> int:
+    """Return the least version of the contract that a reader of this command must know."""
+    match command:
+        case PromoteCommand() | AbandonCommand():
+            is_later = True
+        case SwapCommand():
+            is_later = command.is_staged or command.golden is not None
+        case RollbackCommand():
+            is_later = command.is_staged
+        case _:
+            is_later = False
+    return STAGED if is_later else 1
 
 
 def highest(newest: int) -> int:

@@ -28,6 +28,7 @@ from hotswap.swap.command import (
     Verdict,
     highest,
     out_of_reach,
+    version_of,
 )
 
 _SHOWN = 10
@@ -87,6 +88,8 @@ class Timeline:
         """Why nothing may be answered, nor folded, from here on: a command needs a later version. Empty: none does."""
         self.revision = 0
         """Changes with every generation, and every cut of one."""
+        self.needs = 1
+        """The least version of the contract that a reader of the log so far must know."""
         self.skips: dict[tuple[int, int], str] = {}
         """(partition, offset) of a damaged batch -> id of the command to skip it."""
         self._rules = 0
@@ -120,6 +123,7 @@ class Timeline:
                 command_id, number, Outcome.REFUSED, SwapCode.MALFORMED, "a command needs a command_id (a UUID)"
             )
         self._rules = max(self._rules, command.rules)
+        self.needs = max(self.needs, version_of(command))
         content = _digest(command)
         if command_id in self._seen:
             first, verdict = self._seen[command_id]
