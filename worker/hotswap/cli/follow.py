@@ -34,11 +34,15 @@ async def publish_and_follow(
         receipt = await publish(client)
         if receipt.incompatible:
             note(f"cut after the backlog, because the proto changes incompatibly: {'; '.join(receipt.incompatible)}")
+        for line in receipt.notes:
+            note(line)
         if not is_waiting:
             return receipt, None
         shown: dict[str, Told] = {}
         if not sys.stderr.isatty():
-            answer = await client.await_swap(receipt, timeout_s, on_told=lambda one: note(_line(one)), on_held_up=note)
+            answer = await client.await_swap(
+                receipt, timeout_s, on_told=lambda one: note(_line(one)), on_held_up=note, on_step=note
+            )
             return receipt, _noted(answer)
         with Live(console=Console(stderr=True), transient=True) as live:
 
@@ -46,7 +50,7 @@ async def publish_and_follow(
                 shown[report.worker] = report
                 live.update(outcomes(settings.deployment, receipt, shown))
 
-            answer = await client.await_swap(receipt, timeout_s, on_told=show, on_held_up=note)
+            answer = await client.await_swap(receipt, timeout_s, on_told=show, on_held_up=note, on_step=note)
         return receipt, _noted(answer)
 
 

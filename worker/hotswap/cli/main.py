@@ -10,6 +10,7 @@ from hotswap.cli.exits import Commands
 CONFIG_FILE = "HOTSWAP_CONFIG_FILE"  # as in settings/fields.py, which is slow to import for `--help`
 
 _COMMANDS = {
+    "abandon": ("promote", "Abandon the staged generation: no further partition cuts over to it."),
     "abort-transaction": (
         "abort_transaction",
         "Abort a transaction that hangs on a topic of a deployment, as `doctor` names it; asks first.",
@@ -48,6 +49,7 @@ _COMMANDS = {
         "rows",
         "Publish each row of a CSV or JSON file as a request, and print the predictions in the order of the rows.",
     ),
+    "promote": ("promote", "Promote the staged generation: partitions cut over to it."),
     "resume": ("swap", "Resume after `pause`."),
     "rollback": ("swap", "Serve an older generation's parts again, as a new generation."),
     "run": ("worker", "Run one worker of a deployment until SIGTERM or Ctrl-C; its log goes to stderr."),

@@ -11,6 +11,7 @@ import click
 from hotswap.cli.exits import REFUSED, Failure, note
 from hotswap.cli.files import downloaded, package_option, parts_of
 from hotswap.cli.late import late, later
+from hotswap.cli.rollouts import rollout_of, rollout_options
 from hotswap.cli.shared import (
     OpenRangeOption,
     deployment_argument,
@@ -120,13 +121,15 @@ def cut_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="The time-out for a worker to stage it.",
 )
 @cut_options
+@rollout_options
 @follow_options
 def swap(deployment: str, **options: Any) -> None:
     """Swap the model, the proto, the configuration, or any of them; the rest is inherited.
 
     The new generation is fetched, checked, loaded and warmed beside the one that serves, and takes over between two
-    batches. If it fails, nothing changes, and the reasons are printed. --model takes models:/name@alias, models:/name/7
-    and runs:/id/path, too, of MLflow's server at MLFLOW_TRACKING_URI: it is downloaded here.
+    batches. If it fails, nothing changes, and the reasons are printed. If the proto changes incompatibly, it is staged
+    on all workers first, and then promoted. --model takes models:/name@alias, models:/name/7 and runs:/id/path, too, of
+    MLflow's server at MLFLOW_TRACKING_URI: it is downloaded here.
     """
     with downloaded(options) as found:
         _swap(settings_of(deployment, found), found)
@@ -134,6 +137,7 @@ def swap(deployment: str, **options: Any) -> None:
 
 def _swap(settings: Settings, options: Mapping[str, Any]) -> None:
     _verify(options)
+    rollout = rollout_of(options)
 
     async def publish(client: Client) -> Receipt:
         with parts_of(options) as parts:
@@ -151,6 +155,7 @@ def _swap(settings: Settings, options: Mapping[str, Any]) -> None:
                 base=options["base"],
                 cut=Cut(options["cut"]),
                 deadline_s=options["deadline_s"],
+                rollout=rollout,
             )
             return await client.swap(change)
 
@@ -177,11 +182,13 @@ def _verify(options: Mapping[str, Any]) -> None:
     "--to", cls=OpenRangeOption, type=number, metavar="N", help="The generation. [default: the previously serving one]"
 )
 @cut_options
+@rollout_options
 @follow_options
 def rollback(deployment: str, **options: Any) -> None:
     """Serve an older generation's parts again, as a new generation."""
-    settings = settings_of(deployment, options)
-    follow_command(settings, lambda client: client.rollback(options["to"], cut=Cut(options["cut"])), options)
+    settings, rollout = settings_of(deployment, options), rollout_of(options)
+    cut = Cut(options["cut"])
+    follow_command(settings, lambda client: client.rollback(options["to"], cut=cut, rollout=rollout), options)
 
 
 @click.command()
