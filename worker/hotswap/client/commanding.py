@@ -1,7 +1,7 @@
 """Commands to the control topic: written, signed if there is a key, and read back with their verdicts."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from hotswap.client import overview
@@ -20,9 +20,16 @@ from hotswap.trust.keys import Signer
 
 
 async def write_command(
-    settings: Settings, writer: LogWriter, command: Command, signer: Signer | None, trust: Trust | None = None
+    settings: Settings,
+    writer: LogWriter,
+    command: Command,
+    signer: Signer | None,
+    trust: Trust | None = None,
+    complete: Callable[[], Awaitable[Command]] | None = None,
 ) -> Verdict:
     """Write a command and return its verdict, which is that of every worker; `trust` as for `History.of`.
+
+    `complete` returns the command as it is to be written, and is called right before.
 
     Raises:
         SwapError: OUT_OF_RANGE, its number would leave too few above it; nothing was written.
@@ -41,6 +48,7 @@ async def write_command(
         # Check before writing: a log without a mark would accept such a number, as its last one.
         if number and (why_not := out_of_reach(max(number, newest + 1), newest)):
             raise SwapError(SwapCode.OUT_OF_RANGE, why_not)
+        command = await complete() if complete else command
         value = encode_command(settings.deployment, replace(command, rules=RULES))
         headers = signer.headers(value, topic=topic, cluster=history.fold.guard.cluster) if signer else ()
         key = f"{settings.deployment}/{number}".encode()

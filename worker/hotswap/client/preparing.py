@@ -78,7 +78,7 @@ class Known(NamedTuple):
         return newest + 1 if out_of_reach(used + 1, newest) else used + 1
 
 
-class Parts(NamedTuple):
+class SwapParts(NamedTuple):
     """The parts that a swap names: a model in a store, and a proto, in full and as the command carries it."""
 
     model: Model | None
@@ -113,7 +113,7 @@ class Preparing:
         fleet = await overview.read_fleet(self._settings)
         return Known(history, fleet, await read_offsets(self._settings))
 
-    async def parts(self, change: Change) -> Parts:
+    async def parts(self, change: Change) -> SwapParts:
         """Check a change, and upload its local files; see `Client.swap` for the errors."""
         if change.model is None and change.proto is None and change.configuration is None and not change.base:
             raise UsageError("nothing would change: name a model, a proto, a configuration or a base")
@@ -127,9 +127,9 @@ class Preparing:
         stored = await self._stored(proto) if proto else None
         model = await self._upload(change.model, change.kind) if isinstance(change.model, Path) else change.model
         model = model and replace(model, name=change.name or model.name or PurePath(without_secrets(model.uri)).stem)
-        return Parts(model, proto, stored)
+        return SwapParts(model, proto, stored)
 
-    async def swap(self, known: Known, change: Change, parts: Parts) -> tuple[SwapCommand, CutOver]:
+    async def swap(self, known: Known, change: Change, parts: SwapParts) -> tuple[SwapCommand, CutOver]:
         """Return the command for a change, and where it cuts over; see `Client.swap` for the errors."""
         serving = known.serving
         base = change.base or (serving.number if serving else 0)
@@ -194,8 +194,13 @@ class Preparing:
         offsets = await self._ends() if is_by_offsets else {}
         return CutOver(offsets, why, notes=notes)
 
-    async def promotion(self, known: Known, number: int | None, partitions: Collection[int] | None) -> PromoteCommand:
+    async def promotion(
+        self, known: Known, number: int | None, partitions: Collection[int] | None
+    ) -> tuple[PromoteCommand, frozenset[int]]:
         """Return the command that promotes the staged generation on these partitions; None: on all that are left.
+
+        Beside it are those partitions that it still has to cut at the end of their requests, which is left to the last
+        moment; the others are cut at once.
 
         Raises:
             UsageError: none is staged, or a live worker is not ready with it.
@@ -213,13 +218,16 @@ class Preparing:
         why = await self._incompatible(old, swap.generation.proto)
         if partitions is not None and why:
             raise UsageError(f"all partitions must be promoted at once, since its proto differs: {'; '.join(why)}")
-        ends = await self._ends() if why else dict.fromkeys(partitions or (), 0)
-        offsets = {one: end for one, end in ends.items() if one not in swap.cut}
-        if partitions is not None and not offsets:
+        left = set(partitions or ()) - swap.cut.keys()
+        if partitions is not None and not left:
             raise UsageError(f"these partitions have been promoted to generation {swap.number} already")
-        return PromoteCommand(
-            command_id=str(uuid.uuid4()), generation=swap.number, cut=offsets, is_complete=partitions is None
+        command = PromoteCommand(
+            command_id=str(uuid.uuid4()),
+            generation=swap.number,
+            cut=dict.fromkeys(sorted(left), 0),
+            is_complete=partitions is None,
         )
+        return command, frozenset(await self._ends()) - swap.cut.keys() if why else frozenset()
 
     async def abandonment(self, known: Known, number: int | None) -> AbandonCommand:
         """Return the command that ends the staged or half promoted generation.

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
-from typing import Protocol
+from typing import TypeAlias
 
 from hotswap.client.change import Receipt
 from hotswap.client.fleet import FleetAnswer
@@ -12,24 +12,20 @@ from hotswap.errors import SwapError
 from hotswap.printable import numbers
 from hotswap.swap.command import Outcome
 
-
-class Promoter(Protocol):
-    """What can promote and abandon; a `Client`."""
-
-    async def promote(self, generation: int | None, partitions: Collection[int] | None) -> Receipt: ...  # noqa: D102 - see Client
-    async def abandon(self, generation: int | None) -> Receipt: ...  # noqa: D102 - the same
+Abandon: TypeAlias = Callable[[int], Awaitable[Receipt]]
 
 
 async def roll_out(
-    promoter: Promoter,
     receipt: Receipt,
+    promote: Callable[[int, Collection[int] | None], Awaitable[Receipt]],
+    abandon: Abandon,
     follow: Callable[[Receipt], Awaitable[FleetAnswer]],
     on_step: Callable[[str], None],
 ) -> FleetAnswer:
     """Wait for the fleet to stage a generation, promote it, and return the answer to the last step.
 
-    `follow` returns the fleet's answer to a command; `on_step` is called with what has been done. If it fails on a
-    worker it is abandoned. If a worker is late, it remains staged.
+    `promote` and `abandon` are a client's; `follow` returns the fleet's answer to a command; `on_step` is called with
+    what has been done. If it fails on a worker it is abandoned. If a worker is late, it remains staged.
 
     Raises:
         SwapError: a promotion was refused, since another command came first.
@@ -37,7 +33,7 @@ async def roll_out(
     """
     answer = await follow(receipt)
     if not answer.is_good:
-        on_step(await _ended(promoter, receipt, answer))
+        on_step(await _ended(abandon, receipt, answer))
         return answer
     rollout, number = receipt.rollout, receipt.generation
     assert rollout is not None, "only a staged generation is rolled out"
@@ -47,7 +43,7 @@ async def roll_out(
     for place, partitions in enumerate(receipt.steps):
         if place:
             await asyncio.sleep(rollout.pause_s)
-        promoted = await promoter.promote(number, partitions)
+        promoted = await promote(number, partitions)
         # Workers report SERVING to the command that staged it, once all is promoted.
         whole = replace(receipt, rollout=None, cut=promoted.cut)
         answer = await follow(whole if partitions is None else promoted)
@@ -58,13 +54,13 @@ async def roll_out(
     return answer
 
 
-async def _ended(promoter: Promoter, receipt: Receipt, answer: FleetAnswer) -> str:
+async def _ended(abandon: Abandon, receipt: Receipt, answer: FleetAnswer) -> str:
     """Abandon a generation that failed on a worker; return what became of it."""
     number = receipt.generation
     failed = sorted(worker for worker, told in answer.told.items() if told.outcome is Outcome.FAILED)
     if failed:
         try:
-            await promoter.abandon(number)
+            await abandon(number)
         except SwapError as refused:
             return f"generation {number} could not be abandoned: {refused.message}"
         return f"generation {number} failed on {', '.join(failed)} and was abandoned: nothing that serves has changed"
