@@ -189,7 +189,7 @@ class Client:
         Raises:
             SwapError: the command was refused: STALE, since another one came first, or EXPIRED, since it was staged too
                 long ago.
-            UsageError: none is staged, a live worker is not ready, or its proto wants all partitions at once.
+            UsageError: none is staged, or its proto wants all partitions at once. NotReady: a live worker is not ready.
 
         """
         command = await self._preparing.promotion(await self._know(), generation, partitions)
