@@ -11,7 +11,7 @@ from harness.audit import generation, source
 from harness.fleet import EXAMPLES, messages
 from hotswap.client.answers import Outgoing
 from hotswap.client.change import Change, Rollout
-from hotswap.errors import SwapError, UsageError
+from hotswap.errors import NotReady, SwapError, UsageError
 
 MODELS, PROTOS = EXAMPLES / "models", EXAMPLES / "protos"
 CANCER = Change(model=MODELS / "cancer_gbm.zip", proto=PROTOS / "cancer.proto", rollout=Rollout())
@@ -112,7 +112,7 @@ async def promoted(client, number):
     """Promote it as soon as it is ready everywhere."""
     async with asyncio.timeout(60):
         while True:
-            with contextlib.suppress(UsageError):
+            with contextlib.suppress(NotReady):
                 return await client.promote(number)
             await asyncio.sleep(0.2)
 

@@ -116,6 +116,10 @@ class UsageError(HotswapError):
     """Stop: the command line or the call asks for something impossible."""
 
 
+class NotReady(UsageError):
+    """Wait, or stop: a live worker does not have yet what is to be promoted."""
+
+
 class Doubt(HotswapError):
     """Rewind and retry: a Kafka call is in doubt (it may or may not have taken effect); discard the producer."""
 

@@ -200,7 +200,7 @@ class Client:
         Raises:
             SwapError: the command was refused: STALE, since another one came first, or EXPIRED, since it was staged too
                 long ago.
-            UsageError: none is staged, a live worker is not ready, or its proto wants all partitions at once.
+            UsageError: none is staged, or its proto wants all partitions at once. NotReady: a live worker is not ready.
 
         """
         from hotswap.client.promoting import Promotion  # noqa: PLC0415 - most swaps are made in one step

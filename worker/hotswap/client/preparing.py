@@ -24,7 +24,7 @@ from hotswap.client.fleet import Fleet, WorkerView
 from hotswap.client.history import History
 from hotswap.client.loadable import check_kind
 from hotswap.client.offsets import generations, read_offsets
-from hotswap.errors import UsageError
+from hotswap.errors import NotReady, UsageError
 from hotswap.generation import Model, Proto
 from hotswap.kafka.topics.admin import Admin
 from hotswap.kafka.topics.committed import Committed
@@ -203,12 +203,12 @@ class Preparing:
         moment; the others are cut at once.
 
         Raises:
-            UsageError: none is staged, or a live worker is not ready with it.
+            UsageError: none is staged. NotReady: a live worker does not have it yet.
 
         """
         swap = self._staged(known, number)
         if late := sorted(view.worker for view in known.live if not _is_ready(known.fleet, swap, view)):
-            raise UsageError(
+            raise NotReady(
                 f"generation {swap.number} is not ready on {_listed(late)}: wait, or see `hotswap status`; one that "
                 "stops does not count"
             )
