@@ -135,7 +135,7 @@ class Canaries(Upgrades):
 
     @event(1, kind=st.sampled_from(["stage", "stage", "promote", "abandon"]))
     def forgetful(self, kind: str) -> None:
-        """A command of version 2 that names none: all read what version 1 has, which is no promote or abandon."""
+        """A command of version 2 that names none: what version 1 has of it is read, which is no promote or abandon."""
         number = self.newest + 1
         commands: dict[str, tuple[Command, Command | None]] = {
             "promote": (PromoteCommand(command_id=self.new_id(), generation=self.newest, is_complete=True), None),
