@@ -40,9 +40,9 @@ class StagedFleet:
         """Promote generation 2."""
         self.publish(PromoteCommand(command_id=f"p{cut}", generation=2, cut=cut, is_complete=is_complete))
 
-    def abandon(self) -> None:
+    def abandon(self, cut: Mapping[int, int] | None = None) -> None:
         """Abandon generation 2; generation 3 gets its partitions."""
-        self.publish(AbandonCommand(command_id="c3", generation=3, abandoned=2))
+        self.publish(AbandonCommand(command_id="c3", generation=3, abandoned=2, cut=cut or {}))
 
     def publish(self, command: Command) -> None:
         """Append a command to the control topic."""
@@ -61,13 +61,17 @@ class StagedFleet:
             )  # fmt: skip
             self.cluster.append(self.settings.topics.status, wire.Status(worker=said).SerializeToString())
 
-    def fail(self) -> None:
-        """Have both workers report that they could not load generation 2."""
+    def say(self, generation: int, outcome: str) -> None:
+        """Have both workers report on the command that made a generation; nothing is committed."""
         for name in ("w1", "w2"):
             said = wire.SwapStatus(
-                command_id="c2", deployment=self.settings.deployment, generation=2, worker=name,
-                outcome="OUTCOME_FAILED", code="MODEL_INVALID", message="bad", at=stamp(time.time()),
-            )  # fmt: skip
+                command_id=f"c{generation}",
+                deployment=self.settings.deployment,
+                generation=generation,
+                worker=name,
+                outcome=f"OUTCOME_{outcome}",
+                at=stamp(time.time()),
+            )
             self.cluster.append(self.settings.topics.status, wire.Status(swap=said).SerializeToString())
 
     def request(self, *partitions: int, age_s: float = 0.0) -> None:

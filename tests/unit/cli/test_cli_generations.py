@@ -113,5 +113,5 @@ def test_what_replaces_an_abandoned_one_that_scored_nothing_is_not_awaited(fleet
 def test_what_no_worker_could_load_is_said_to_have_failed(fleet, settings):
     fleet.stage()
     fleet.report(ALL, (1,))
-    fleet.fail()
+    fleet.say(2, "FAILED")
     assert hotswap("status", "d").stdout.startswith("d: generation 1 serves, generation 2 failed, 2 workers\n")
