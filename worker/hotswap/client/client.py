@@ -43,7 +43,6 @@ from hotswap.swap.command import (
     Command,
     Outcome,
     PauseCommand,
-    RollbackCommand,
     SkipCommand,
     TrustCommand,
 )
@@ -163,25 +162,14 @@ class Client:
             UsageError: no earlier generation is known to have served: no partition has cut over to one.
 
         """
-        from hotswap.client.cut_overs import read_cut_overs  # noqa: PLC0415 - a rollback alone needs it
+        from hotswap.client.rolling_back import rollback_command, target_of  # noqa: PLC0415 - a rollback alone needs it
 
         known = await self._know()
-        history, scored = known.history, known.scored
-        served = frozenset() if to else scored | set(await read_cut_overs(self._settings))
-        target = history.timeline.swaps.get(to) if to else history.before(known.fleet, scored, served)
-        if target:
-            check_kind(target.generation.model.kind, known.fleet.workers.values(), time.time())
-        proto = target.generation.proto if target else None
-        cut_over = await self._preparing.cut_over(known, proto, cut, rollout)
-        command = RollbackCommand(
-            command_id=str(uuid.uuid4()),
-            generation=known.next_number,
-            to=target.number if target else to or 0,
-            cut=cut_over.offsets,
-            is_staged=cut_over.rollout is not None,
-            promote_by_ms=cut_over.promote_by_ms,
-        )
-        return _with(await self._command(command), cut_over)
+        target = await target_of(self._settings, known, to)
+        if target.swap:
+            check_kind(target.swap.generation.model.kind, known.fleet.workers.values(), time.time())
+        cut_over = await self._preparing.cut_over(known, target.proto, cut, rollout)
+        return _with(await self._command(rollback_command(known, target, cut_over)), cut_over)
 
     async def promote(self, generation: int | None = None, partitions: Collection[int] | None = None) -> Receipt:
         """Cut the staged generation over on these partitions, or on all that are left.

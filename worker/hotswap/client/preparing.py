@@ -37,6 +37,8 @@ from hotswap.trust.roles import SigningRole
 if TYPE_CHECKING:
     from fractions import Fraction
 
+    from hotswap.codec.proto import Schema
+
 _FAR = 1_000_000
 _PROMOTE_WITHIN_S = 24 * 3_600.0
 _NAMED = 5
@@ -86,6 +88,14 @@ class Parts(NamedTuple):
     stored: Proto | None
 
 
+class Heritage(NamedTuple):
+    """A change together with what it inherits from its base (0: there is none); None: it has no such part at all."""
+
+    base: int
+    model: Model | None
+    proto: Proto | None
+
+
 @dataclass(frozen=True, slots=True)
 class CutOver:
     """Where a new generation takes over; `why`: the reasons for a cut after the backlog, if the protos caused it."""
@@ -131,17 +141,18 @@ class Preparing:
 
     async def swap(self, known: Known, change: Change, parts: Parts) -> tuple[SwapCommand, CutOver]:
         """Return the command for a change, and where it cuts over; see `Client.swap` for the errors."""
-        serving = known.serving
-        base = change.base or (serving.number if serving else 0)
-        inherited = known.history.timeline.swaps.get(base)
-        if part := parts.model or (inherited.generation.model if inherited else None):
-            check_kind(part.kind, known.fleet.workers.values(), time.time())
-        successor = parts.proto or (inherited.generation.proto if inherited else None)
-        cut_over = await self.cut_over(known, successor, change.cut, change.rollout)
-        command = SwapCommand(
+        heritage = heritage_of(known, change, parts)
+        if heritage.model:
+            check_kind(heritage.model.kind, known.fleet.workers.values(), time.time())
+        cut_over = await self.cut_over(known, heritage.proto, change.cut, change.rollout)
+        return self.command(known, change, parts, cut_over), cut_over
+
+    def command(self, known: Known, change: Change, parts: Parts, cut_over: CutOver) -> SwapCommand:
+        """Return the command for a change that cuts over there."""
+        return SwapCommand(
             command_id=str(uuid.uuid4()),
             generation=change.generation or known.next_number,
-            base=base,
+            base=heritage_of(known, change, parts).base,
             model=parts.model,
             proto=parts.stored,
             configuration=change.configuration,
@@ -151,7 +162,6 @@ class Preparing:
             promote_by_ms=cut_over.promote_by_ms,
             deadline_ms=change.deadline_ms,
         )
-        return command, cut_over
 
     async def _upload(self, path: Path, kind: str | None) -> Model:
         model, kind = find_model(path, kind)
@@ -285,15 +295,25 @@ class Preparing:
             return []
         from hotswap.codec.compatibility import incompatibilities  # noqa: PLC0415 - another proto alone needs it
 
-        before, after = [
-            await protos.compile(await self._store.fetch_proto(proto), proto.is_descriptor_set) for proto in (old, new)
-        ]
-        return incompatibilities(before, after)
+        return incompatibilities(await self.schema(old), await self.schema(new))
+
+    async def schema(self, proto: Proto) -> "Schema":
+        """Compile a proto of a command. Raises SwapError: it cannot be fetched, or does not compile."""
+        return await protos.compile(await self._store.fetch_proto(proto), proto.is_descriptor_set)
 
     async def _ends(self) -> Mapping[int, int]:
         async with Admin.connect(self._settings) as admin:
             # The high watermark, not the last stable offset: a request in an open transaction precedes the swap.
             return await admin.end_offsets(self._settings.topics.requests)
+
+
+def heritage_of(known: Known, change: Change, parts: Parts) -> Heritage:
+    """Return the model and the proto that a change comes to."""
+    serving = known.serving
+    base = change.base or (serving.number if serving else 0)
+    inherited = known.history.timeline.swaps.get(base)
+    model = parts.model or (inherited.generation.model if inherited else None)
+    return Heritage(base, model, parts.proto or (inherited.generation.proto if inherited else None))
 
 
 def canary(part: "Fraction", partitions: Sequence[int]) -> frozenset[int]:
