@@ -26,7 +26,7 @@ class Fleet:
         self.joins, self.ready = list(joins), ready
         self.did = []
 
-    async def promote(self, generation, partitions):
+    async def promote(self, generation, partitions, at_s):
         if self.joins and self.joins[0] == len([one for one in self.did if one != "waited"]):
             self.joins.pop(0)
             raise NotReady("generation 2 is not ready on w2")

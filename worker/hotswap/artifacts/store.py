@@ -71,12 +71,19 @@ class Store:
     """Artifacts by digest: the methods `fetch` are for a worker, and `upload` for the publisher of a swap."""
 
     def __init__(
-        self, settings: "Settings", fetch: Fetch | None = None, *, stores: Sequence[str] | None = None
+        self,
+        settings: "Settings",
+        fetch: Fetch | None = None,
+        *,
+        stores: Sequence[str] | None = None,
+        is_dry: bool = False,
     ) -> None:
         """Fetch with `fetch`, which can be cancelled; None: in a thread, enough for a command line that ends anyway.
 
         `stores`: the URLs of what to fetch from, such as a user's own file; None: the stores that the settings allow.
+        `is_dry`: an upload sends nothing, and returns where it would be.
         """
+        self._is_dry = is_dry
         self._fetch = fetch
         self._url = settings.store_url.rstrip("/")
         self._stores = settings.stores if stores is None else stores
@@ -202,9 +209,10 @@ class Store:
         file.seek(0)
         # The name is for people; the digest is what identifies the artifact.
         place = f"{sha256}/{re.sub(r'[^A-Za-z0-9._-]', '_', name)}"
-        from hotswap.artifacts.transfer import send  # noqa: PLC0415 - fsspec: not for a client without an upload
+        if not self._is_dry:
+            from hotswap.artifacts.transfer import send  # noqa: PLC0415 - fsspec: not for a client without an upload
 
-        send(file, f"{self._url}/{place}")
+            send(file, f"{self._url}/{place}")
         return f"{without_user(self._url)}/{place}", sha256
 
 

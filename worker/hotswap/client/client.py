@@ -44,7 +44,6 @@ from hotswap.swap.command import (
     Command,
     Outcome,
     PauseCommand,
-    RollbackCommand,
     SkipCommand,
     TrustCommand,
 )
@@ -164,30 +163,20 @@ class Client:
             UsageError: no earlier generation is known to have served: no partition has cut over to one.
 
         """
-        from hotswap.client.cut_overs import read_cut_overs  # noqa: PLC0415 - a rollback alone needs it
+        from hotswap.client.rolling_back import rollback_command, target_of  # noqa: PLC0415 - a rollback alone needs it
 
         known = await self._know()
-        history, scored = known.history, known.scored
-        served = frozenset() if to else scored | set(await read_cut_overs(self._settings))
-        target = history.timeline.swaps.get(to) if to else history.before(known.fleet, scored, served)
-        if target:
-            check_kind(target.generation.model.kind, known.fleet.workers.values(), time.time())
-        proto = target.generation.proto if target else None
-        cut_over = await self._preparing.cut_over(known, proto, cut, rollout)
-        command = RollbackCommand(
-            command_id=str(uuid.uuid4()),
-            generation=known.next_number,
-            to=target.number if target else to or 0,
-            cut=cut_over.offsets,
-            is_staged=cut_over.rollout is not None,
-            promote_by_ms=cut_over.promote_by_ms,
-        )
-        return _with(await self._command(command), cut_over)
+        target = await target_of(self._settings, known, to)
+        if target.swap:
+            check_kind(target.swap.generation.model.kind, known.fleet.workers.values(), time.time())
+        cut_over = await self._preparing.cut_over(known, target.proto, cut, rollout)
+        return _with(await self._command(rollback_command(known, target, cut_over)), cut_over)
 
     async def promote(
         self,
         generation: int | None = None,
         partitions: Collection[int] | None = None,
+        at_s: float | None = None,
         *,
         changing_over: Callable[[], AbstractAsyncContextManager[None]] | None = None,
     ) -> Receipt:
@@ -195,7 +184,8 @@ class Client:
 
         Where its proto is incompatible, publishers have to change over at the cut: they do so in `changing_over`, which
         is entered right before the cut is taken, and left once all workers know it. What is published in between
-        may be decoded by either proto.
+        may be decoded by either proto. `at_s`: each partition at its first request of this time, in seconds since the
+        epoch, which has not been answered.
 
         Raises:
             SwapError: the command was refused: STALE, since another one came first, or EXPIRED, since it was staged too
@@ -206,7 +196,7 @@ class Client:
         from hotswap.client.promoting import Promotion  # noqa: PLC0415 - most swaps are made in one step
 
         command, at_ends = await self._preparing.promotion(await self._know(), generation, partitions)
-        async with Promotion(self._settings, command, at_ends, changing_over) as promotion:
+        async with Promotion(self._settings, command, at_ends, at_s, changing_over) as promotion:
             receipt = await self._command(command, promotion.complete)
             await promotion.known()
         return replace(receipt, cut=promotion.cut, partitions=None if partitions is None else frozenset(partitions))

@@ -27,12 +27,18 @@ class Promotion:
     """A promotion that is about to be written: all that takes long has been done, so that publishers pause briefly."""
 
     def __init__(
-        self, settings: Settings, command: PromoteCommand, at_ends: Collection[int], changing_over: ChangingOver | None
+        self,
+        settings: Settings,
+        command: PromoteCommand,
+        at_ends: Collection[int],
+        at_s: float | None,
+        changing_over: ChangingOver | None,
     ) -> None:
-        """`at_ends` are the partitions to cut at the end of their requests."""
+        """`at_ends` are the partitions to cut at the end of their requests; all are, at their first of `at_s`."""
         self._settings = settings
         self._command = command
         self._at_ends = at_ends
+        self._at_s = at_s
         self._changing_over = changing_over
         self._stack = AsyncExitStack()
         self._admin: Admin | None = None
@@ -46,7 +52,7 @@ class Promotion:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            if self._at_ends:
+            if self._at_ends or self._at_s is not None:
                 self._admin = await stack.enter_async_context(Admin.connect(self._settings))
                 await self._admin.end_offsets(self._settings.topics.requests)  # connects to the leaders
             if self._changing_over:
@@ -70,6 +76,9 @@ class Promotion:
             # The high watermark, not the last stable offset: a request in an open transaction precedes the cut.
             ends = await self._admin.end_offsets(self._settings.topics.requests)
             at_ends = {one: end for one, end in ends.items() if one in self._at_ends}
+            if self._at_s is not None:
+                firsts = await self._admin.offsets_at(self._settings.topics.requests, ends, int(self._at_s * 1000))
+                at_ends = {one: end if (first := firsts[one]) is None else first for one, end in ends.items()}
             self._command = replace(self._command, cut={**self._command.cut, **at_ends})
         return self._command
 

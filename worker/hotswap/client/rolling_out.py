@@ -12,7 +12,7 @@ from hotswap.errors import NotReady, SwapError
 from hotswap.printable import numbers
 from hotswap.swap.command import Outcome
 
-Promote: TypeAlias = Callable[[int, Collection[int] | None], Awaitable[Receipt]]
+Promote: TypeAlias = Callable[[int, Collection[int] | None, float | None], Awaitable[Receipt]]
 Abandon: TypeAlias = Callable[[int], Awaitable[Receipt]]
 
 
@@ -70,7 +70,7 @@ async def _promoted(
     give_up = time.monotonic() + receipt.deadline_s
     while True:
         try:
-            return await promote(receipt.generation, partitions)
+            return await promote(receipt.generation, partitions, receipt.rollout.at_s if receipt.rollout else None)
         except NotReady:
             if time.monotonic() > give_up:
                 raise
