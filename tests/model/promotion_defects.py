@@ -198,14 +198,14 @@ PROMOTIONS = [
     Mutant(
         "version 1 is read as version 2",
         "hotswap.commands:_cut",
-        "cut_over.staged and least_version >= _STAGED",
+        "cut_over.staged and least_version >= STAGED",
         "cut_over.staged",
         "I9",
     ),
     Mutant(
         "a promote of version 1 is obeyed",
         "hotswap.commands:_decode",
-        "kind is None or (kind in _LATER_KINDS and message.least_version < _STAGED)",
+        "kind is None or (kind in _LATER_KINDS and message.least_version < STAGED)",
         "kind is None",
         "I9",
     ),
@@ -219,7 +219,7 @@ PROMOTIONS = [
     Mutant(
         "golden answers are read in version 1",
         "hotswap.commands:_decode_swap",
-        'swap.HasField("golden") and message.least_version >= _STAGED',
+        'swap.HasField("golden") and message.least_version >= STAGED',
         'swap.HasField("golden")',
         "I9",
         _FORMS,
