@@ -211,9 +211,9 @@ PROMOTIONS = [
     ),
     Mutant(
         "a staged swap names no version",
-        "hotswap.commands:version_of",
-        "isinstance(command, SwapCommand | RollbackCommand) and command.is_staged",
-        "False",
+        "hotswap.swap.command:version_of",
+        "command.is_staged or command.golden is not None",
+        "command.golden is not None",
         "I9",
     ),
     Mutant(
