@@ -78,7 +78,7 @@ async def test_a_model_is_put_and_serves_and_another_one_is_scored_beside_it(dep
         files |= {"model": ("gbm.zip", GBM.read_bytes())}
         activated = await client.post("/transformCSV", files=files, data={"activate": "true"}, headers=TABLE)
         assert activated.text == served.text
-        assert (await client.get(f"/v1/{deployment.name}")).json()["generation"] == 5  # 3 failed and was abandoned, by 4
+        assert (await client.get(f"/v1/{deployment.name}")).json()["generation"] == 5  # 4 abandoned 3
         after = await client.post("/transformCSVDefault", files={"csvFile": ROWS}, headers=TABLE)
         assert after.text == served.text
         swaps = (await read_history(deployment.settings)).timeline.swaps
