@@ -14,6 +14,7 @@ from fakes.jars import jar
 from hotswap.artifacts.archive import write_zip
 from hotswap.client.change import artifact_of
 from hotswap.codec.fields import Column
+from hotswap.codec.golden import GoldenAnswers
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.codec.text.layout import Layout
 from hotswap.codec.text.reader import read_rows
@@ -97,6 +98,23 @@ async def test_a_packed_model_answers_what_h2o_predicts(settings, tmp_path, exam
             assert values == known
         else:
             assert values == pytest.approx(list(map(float, known)), abs=1e-9), name
+
+
+async def test_a_model_is_packed_with_its_own_answers_which_a_host_with_it_gives_and_another_does_not(
+    settings, tmp_path, h2o
+):
+    iris, sample = EXAMPLES / "models" / "iris_gbm.zip", EXAMPLES / "data" / "iris.csv"
+    content, _ = await onboard(settings, Wish(model=iris, sample=sample, golden=7))
+    with open_package(write_package(content, tmp_path / "out")[-1]) as package:
+        golden = package.golden.read_bytes()
+        async with artifact_of(settings, iris, "h2o") as model:
+            await h2o.host(load(package, model)).start(golden=golden)
+        async with artifact_of(settings, EXAMPLES / "models" / "iris_glm.zip", "h2o") as model:
+            with pytest.raises(SwapError, match=r"7 of 7 golden rows.*\nrow 1, p_setosa\[0\]: expected 0\.945") as raised:
+                await h2o.host(load(package, model)).start(golden=golden)
+    assert raised.value.code == "GOLDEN_MISMATCH"
+    rows = GoldenAnswers.parse(golden).rows
+    assert [row.answer["predict"] for row in rows] == [["setosa"]] * 7
 
 
 async def test_a_model_says_what_it_takes_and_gives(settings):

@@ -44,6 +44,8 @@ class Parts(NamedTuple):
     samples: tuple[bytes, ...]
     name: str | None = None
     """The model's name in a package."""
+    golden: Path | None = None
+    """The golden answers of a package."""
 
 
 package_option = click.option(
@@ -89,6 +91,7 @@ def parts_of(options: Mapping[str, Any]) -> Iterator[Parts]:
             configuration or package.configuration,
             () if proto else package.samples,
             None if model else package.name,
+            package.golden,
         )
 
 

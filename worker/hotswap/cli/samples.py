@@ -1,11 +1,13 @@
-"""The sample rows that a new generation must score before it serves."""
+"""The rows that a new generation must score before it serves: samples, and those with golden answers."""
 
+import math
+from collections.abc import Iterable
 from pathlib import Path
 
 from hotswap.artifacts.store import Store
 from hotswap.cli.files import open_rows, read_served
 from hotswap.client import protos
-from hotswap.client.change import compile_file
+from hotswap.client.change import GoldenChoice, compile_file
 from hotswap.codec.messages import serialize
 from hotswap.codec.proto import Operation, Schema
 from hotswap.codec.text.layout import BadRow
@@ -41,6 +43,29 @@ async def read_samples(
                 raise UsageError(f"samples {path}: {row}")
             samples.append(serialize(rows.layout.pack([row.message])))
     return tuple(samples)
+
+
+def golden_of(text: str | None) -> Path | GoldenChoice | None:
+    """Return the golden answers that --golden names: a file, or what becomes of those before."""
+    if text is None:
+        return None
+    return GoldenChoice(text) if text in list(GoldenChoice) else Path(text)
+
+
+def tolerances_of(texts: Iterable[str]) -> dict[str, float]:
+    """Return the tolerances by field. Raises UsageError."""
+    tolerances = {}
+    for text in texts:
+        name, _, number = text.rpartition("=")
+        try:
+            tolerances[name] = float(number)
+        except ValueError:
+            tolerances[name] = math.nan
+        if not name or not 0 <= tolerances[name] < math.inf:
+            raise UsageError(
+                f"--golden-tolerance {text}: write the field and a number that is 0 or more, as p_yes=0.001"
+            )
+    return tolerances
 
 
 def _first(schema: Schema) -> Operation:

@@ -37,7 +37,7 @@ with late:
     from hotswap.settings import Settings
 
 with later:
-    from hotswap.cli.samples import read_samples
+    from hotswap.cli.samples import golden_of, read_samples, tolerances_of
     from hotswap.client.forget import forget as hide
     from hotswap.trust.model_signature import verify_model
 
@@ -94,6 +94,18 @@ def cut_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--proto-sha256", metavar="DIGEST", help="The SHA-256 of a proto at a URI.")
 @click.option("--config", type=local_file, metavar="FILE", help="The configuration: JSON, or modelConfig.properties.")
 @click.option("--samples", type=local_file, metavar="FILE", help="CSV or JSON rows that it must score first.")
+@click.option(
+    "--golden",
+    metavar="inherit|none|FILE",
+    help="Rows with the answers that it must give (CSV or JSON), or what becomes of those of the generation before.",
+)
+@click.option(
+    "--golden-tolerance",
+    "tolerances",
+    multiple=True,
+    metavar="FIELD=N",
+    help="By how much a number of the answers may differ, absolutely. [default: 1e-6, or as much relatively]",
+)
 @package_option
 @click.option(
     "--verify-with",
@@ -134,6 +146,7 @@ def swap(deployment: str, **options: Any) -> None:
 
 def _swap(settings: Settings, options: Mapping[str, Any]) -> None:
     _verify(options)
+    tolerances = tolerances_of(options["tolerances"])
 
     async def publish(client: Client) -> Receipt:
         with parts_of(options) as parts:
@@ -151,6 +164,8 @@ def _swap(settings: Settings, options: Mapping[str, Any]) -> None:
                 base=options["base"],
                 cut=Cut(options["cut"]),
                 deadline_s=options["deadline_s"],
+                golden=golden_of(options["golden"]) or parts.golden,
+                golden_tolerances=tolerances,
             )
             return await client.swap(change)
 

@@ -42,7 +42,7 @@ from hotswap.client.history import History
 from hotswap.client.loadable import check_kind
 from hotswap.client.offsets import generations, read_offsets
 from hotswap.errors import NoAnswer, SwapError, UsageError
-from hotswap.generation import Model, Proto
+from hotswap.generation import Golden, Model, Proto
 from hotswap.kafka.client.acls import Right
 from hotswap.kafka.client.connection import needing
 from hotswap.kafka.topics.admin import Admin
@@ -58,6 +58,7 @@ from hotswap.swap.command import (
     TrustCommand,
     out_of_reach,
 )
+from hotswap.swap.timeline import Swap
 from hotswap.trust.file import Trust
 from hotswap.trust.keys import Signer
 
@@ -153,13 +154,14 @@ class Client:
             SwapError: the command was refused (STALE if another swap came first; the message names the next number),
                 the proto does not compile, or the model cannot be uploaded. OUT_OF_RANGE: the number would leave too
                 few above it. KIND_MISSING: a live worker cannot load this kind of model; nothing was written.
-            UsageError: a file is missing, nothing would change, or the samples are too large for a command.
+            UsageError: a file is missing, nothing would change, the samples are too large for a command, or golden
+                answers do not fit or need a choice (golden.py).
             StartError: the deployment's requests topic does not exist; nothing is uploaded or written. Other commands
                 raise this, too.
 
         """
         await self._check_topic()
-        if change.model is None and change.proto is None and change.configuration is None and not change.base:
+        if not (change.model or change.proto or change.configuration or change.base or change.golden):
             raise UsageError("nothing would change: name a model, a proto, a configuration or a base")
         proto = change.proto
         if isinstance(proto, Path):
@@ -189,6 +191,7 @@ class Client:
             samples=change.samples,
             cut=cut,
             deadline_ms=change.deadline_ms,
+            golden=await self._golden(change, inherited, successor, fleet),
         )
         return await self._command(command, why)
 
@@ -310,6 +313,13 @@ class Client:
         """Return the proto as a command carries it: inline if it is small, otherwise by its place in the store."""
         is_small = proto.source is None or len(proto.source) <= MAX_INLINE_PROTO_BYTES
         return proto if is_small else await self._store.upload_proto(proto)
+
+    async def _golden(self, change: Change, base: Swap | None, proto: Proto | None, fleet: Fleet) -> Golden | None:
+        if not (change.golden or change.golden_tolerances or (base and base.generation.golden)):
+            return None
+        from hotswap.client.golden import golden_of  # noqa: PLC0415 - few swaps have golden answers
+
+        return await golden_of(change, base, proto, fleet, self._store)
 
     async def _cut(self, cut: Cut, old: Proto | None, new: Proto | None) -> tuple[Mapping[int, int], list[str]]:
         from hotswap.codec.compatibility import incompatibilities  # noqa: PLC0415 - a swap of a proto alone needs it

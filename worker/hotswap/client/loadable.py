@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from hotswap.client.fleet import WorkerView
-from hotswap.errors import SwapCode, SwapError
+from hotswap.errors import SwapCode, SwapError, UsageError
 from hotswap.runtimes.kinds import no_runtime
 
 _UNREPORTED: Final[Mapping[str, str]] = dict.fromkeys(("h2o", "java", "spark", "spark-jar"), "")
@@ -28,6 +28,18 @@ def check_kind(kind: str, workers: Iterable[WorkerView], now: float) -> None:
             SwapCode.KIND_MISSING,
             f"nothing was written, since live workers cannot load models of kind {kind}: {reasons}. One that stops "
             "does not count",
+        )
+
+
+def check_contract(version: int, what: str, workers: Iterable[WorkerView], now: float) -> None:
+    """Check that each worker that is live at `now` knows a version of the control contract, which brought `what`.
+
+    Raises UsageError, with the workers that do not.
+    """
+    if older := [view.worker for view in workers if view.is_live(now) and view.contract < version]:
+        raise UsageError(
+            f"nothing was written, since live workers do not know {what}: {_named(older)}. Upgrade them first; one "
+            "that stops does not count"
         )
 
 

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hotswap.artifacts.detect import find_kind, find_model
+from hotswap.batch import Answer
 from hotswap.client import protos
 from hotswap.client.change import read_proto
+from hotswap.codec.golden import GoldenAnswers
 from hotswap.codec.proto import Schema
 from hotswap.codec.text.hints import explain_header
 from hotswap.errors import SwapCode, SwapError, UsageError
@@ -46,6 +48,7 @@ class Wish:
 
     `previous` is a package or a proto of the version before; `previous_version` its number, None: the package's.
     `may_lack`: the sample need not have each column that the model reads. `is_flat`: draft a proto that /v2 can use.
+    `golden`: how many rows of the sample become golden answers.
     """
 
     model: Path
@@ -58,6 +61,7 @@ class Wish:
     previous_version: str | None = None
     may_lack: bool = False
     is_flat: bool = False
+    golden: int = 0
 
 
 class _Known(NamedTuple):
@@ -107,19 +111,35 @@ async def onboard(settings: Settings, wish: Wish) -> Onboarded:
         fitted = _fit(wish, _Known(name, kind, about, interface, sample))
         schema = await protos.in_thread(schema_of, fitted.proto)
         if wish.proto and sample:
-            described = await check(load(fitted.configuration, fitted.proto)) if is_served else None
-            fitted = fitted._replace(samples=renamed(sample, schema, fitted.configuration, described))
+            known = (await check(load(fitted.configuration, fitted.proto))).description if is_served else None
+            fitted = fitted._replace(samples=renamed(sample, schema, fitted.configuration, known))
         samples = io.StringIO(fitted.samples, newline="")
         messages = encode_samples(samples, schema, f"sample {wish.sample}") if fitted.samples else ()
+        answers: Sequence[Answer] = ()
         if is_served:
-            description = await check(load(fitted.configuration, fitted.proto, messages))
+            description, answers = await check(load(fitted.configuration, fitted.proto, messages), wish.golden)
             if wish.proto and fitted.samples:
                 fitted.notes.extend(_lacking(wish, unfilled(fitted.samples, schema, description.reads)))
         else:
             fitted.notes.append(f"not checked: no runtime for kind {kind} is installed here")
     if given.kind is None and kind != (whole := find_kind(given.model)):
         fitted.notes.append(f"packed as kind {kind}, which needs no Python: --kind {whole} packs the MLflow folder")
-    return Onboarded(_content(wish, kind, name, about, schema, fitted), fitted.notes)
+    content = _content(wish, kind, name, about, schema, fitted)
+    return Onboarded(replace(content, golden=_golden(wish, schema, messages, answers)), fitted.notes)
+
+
+def _golden(wish: Wish, schema: Schema, messages: Sequence[bytes], answers: Sequence[Answer]) -> bytes:
+    """Return the model's own answers to the first rows of the sample as golden ones, if they are wished for."""
+    if not wish.golden:
+        return b""
+    good = [answer for answer in answers if isinstance(answer, bytes)]
+    if not good or len(good) < len(answers):
+        raise UsageError("there are no answers to be golden: --golden needs a --sample, and the model's runtime here")
+    operation = next(iter(schema.operations.values()))
+    try:
+        return GoldenAnswers.predicted(operation, messages[: len(good)], good).dump()
+    except ValueError as error:
+        raise UsageError(f"the golden answers cannot be packed: {error}: take fewer with --golden") from error
 
 
 def _content(wish: Wish, kind: str, name: str, about: str, schema: Schema, fitted: _Fitted) -> Content:
