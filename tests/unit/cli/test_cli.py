@@ -3,12 +3,16 @@
 import gzip
 import io
 import json
+from pathlib import Path
 
+import pytest
 from google.protobuf.proto import parse_length_prefixed
 
 from fakes.command_line import CSV, GOLDEN, PROTO, hotswap, one_line
 from fakes.kafka_logs import FakeWorker
 from hotswap.codec.proto import compile as compile_proto
+from hotswap.commands import decode_command
+from hotswap.generation import Golden
 
 
 def test_rows_are_encoded_into_one_message_byte_for_byte(files):
@@ -82,9 +86,12 @@ def test_a_swap_names_its_golden_answers_or_what_becomes_of_those_before(cluster
     Path("golden.csv").write_text("x,expect.x\n1,2\n")
     swap = ("swap", "d", "--model", "model.zip")
     hotswap(*swap, "--proto", "frame.proto", "--golden", "golden.csv", "--golden-tolerance", "rows.x=0.5")
+    Path("c.json").write_text("{}")
     hotswap("swap", "d", "--config", "c.json")
     line = one_line(hotswap(*swap, code=2))
-    assert line.startswith("hotswap: generation 2 has golden answers, and this swap replaces its model: choose `--golden")
+    assert line.startswith(
+        "hotswap: generation 2 has golden answers, and this swap replaces its model: choose `--golden"
+    )
     hotswap(*swap, "--golden", "inherit")
     hotswap(*swap, "--golden", "none")
     sent = [decode_command(record.value)[1].golden for record in cluster.topics[settings.topics.control][0]]
