@@ -30,7 +30,7 @@ from hotswap.packages.functions import draft_functions, rows_of
 from hotswap.packages.package import encode_samples, open_package, schema_of
 from hotswap.packages.packing import Content
 from hotswap.packages.sample import Sample, open_sample
-from hotswap.packages.staged import check, loading
+from hotswap.packages.staged import answer, check, loading
 from hotswap.packages.versions import FIRST, Version, next_version
 from hotswap.runtimes.kinds import kinds, runtime_of
 from hotswap.settings import Settings
@@ -111,13 +111,14 @@ async def onboard(settings: Settings, wish: Wish) -> Onboarded:
         fitted = _fit(wish, _Known(name, kind, about, interface, sample))
         schema = await protos.in_thread(schema_of, fitted.proto)
         if wish.proto and sample:
-            known = (await check(load(fitted.configuration, fitted.proto))).description if is_served else None
-            fitted = fitted._replace(samples=renamed(sample, schema, fitted.configuration, known))
+            described = await check(load(fitted.configuration, fitted.proto)) if is_served else None
+            fitted = fitted._replace(samples=renamed(sample, schema, fitted.configuration, described))
         samples = io.StringIO(fitted.samples, newline="")
         messages = encode_samples(samples, schema, f"sample {wish.sample}") if fitted.samples else ()
         answers: Sequence[Answer] = ()
         if is_served:
-            description, answers = await check(load(fitted.configuration, fitted.proto, messages), wish.golden)
+            final = load(fitted.configuration, fitted.proto, messages)
+            description, answers = await answer(final, wish.golden) if wish.golden else (await check(final), ())
             if wish.proto and fitted.samples:
                 fitted.notes.extend(_lacking(wish, unfilled(fitted.samples, schema, description.reads)))
         else:
@@ -132,7 +133,7 @@ def _golden(wish: Wish, schema: Schema, messages: Sequence[bytes], answers: Sequ
     """Return the model's own answers to the first rows of the sample as golden ones, if they are wished for."""
     if not wish.golden:
         return b""
-    good = [answer for answer in answers if isinstance(answer, bytes)]
+    good = [one for one in answers if isinstance(one, bytes)]
     if not good or len(good) < len(answers):
         raise UsageError("there are no answers to be golden: --golden needs a --sample, and the model's runtime here")
     operation = next(iter(schema.operations.values()))

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from hotswap.batch import Answer, Ask
 from hotswap.client.change import artifact_of
@@ -30,19 +29,17 @@ async def loading(settings: Settings, model: Path, kind: str, *, is_served: bool
         yield partial(local_load, settings, kind, artifact, interpreter)
 
 
-class Checked(NamedTuple):
-    """What a host says of itself, and the model's answers to some samples."""
-
-    description: Description
-    answers: Sequence[Answer]
+async def check(load: Load) -> Description:
+    """Load, score the samples, and return what the host says of itself. Raises SwapError."""
+    return (await answer(load, 0))[0]
 
 
-async def check(load: Load, count: int = 0) -> Checked:
-    """Load, score the samples, and the first `count` again for their answers. Raises SwapError."""
+async def answer(load: Load, count: int) -> tuple[Description, Sequence[Answer]]:
+    """Do as `check` does; return the answers to the first samples, too."""
     host = ModelHost(load=load, deadline_s=_DEADLINE_S, on_restart=lambda _: None, on_unknown=lambda _, __: None)
     try:
         description = await host.start()
         asks = [Ask(description.operations[0])] * len(load.samples[:count])
-        return Checked(description, await host.score(load.samples[:count], asks))
+        return description, await host.score(load.samples[:count], asks)
     finally:
         await host.stop()
