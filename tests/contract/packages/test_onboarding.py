@@ -14,6 +14,7 @@ from fakes.jars import jar
 from hotswap.artifacts.archive import write_zip
 from hotswap.client.change import artifact_of
 from hotswap.codec.fields import Column
+from hotswap.codec.golden import GoldenAnswers
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.codec.text.layout import Layout
 from hotswap.codec.text.reader import read_rows
@@ -21,6 +22,7 @@ from hotswap.errors import SwapError, UsageError
 from hotswap.generation import Configuration, frozen
 from hotswap.host.describe import ask
 from hotswap.host.load import Load
+from hotswap.host.parent import ModelHost
 from hotswap.packages.configuration import read_configuration
 from hotswap.packages.onboarding import Wish, onboard
 from hotswap.packages.package import open_package
@@ -51,6 +53,12 @@ async def host_of(lab, settings, package):
         lab.serving(load(package, model), print) as host,
     ):
         yield host
+
+
+async def started(load, golden):
+    host = ModelHost(load=load, deadline_s=30, on_restart=pytest.fail, on_unknown=pytest.fail)
+    await host.start(golden=golden)
+    await host.stop()
 
 
 async def predict(lab, settings, package, rows_file):
@@ -97,6 +105,25 @@ async def test_a_packed_model_answers_what_h2o_predicts(settings, tmp_path, exam
             assert values == known
         else:
             assert values == pytest.approx(list(map(float, known)), abs=1e-9), name
+
+
+async def test_a_model_is_packed_with_its_own_answers_which_a_host_with_it_gives_and_another_does_not(
+    settings, tmp_path
+):
+    iris, sample = EXAMPLES / "models" / "iris_gbm.zip", EXAMPLES / "data" / "iris.csv"
+    content, _ = await onboard(settings, Wish(model=iris, sample=sample, golden=7))
+    with open_package(write_package(content, tmp_path / "out")[-1]) as package:
+        golden = package.golden.read_bytes()
+        async with artifact_of(settings, iris, "h2o") as model:
+            await started(load(package, model), golden)
+        async with artifact_of(settings, EXAMPLES / "models" / "iris_glm.zip", "h2o") as model:
+            with pytest.raises(
+                SwapError, match=r"7 of 7 golden rows.*\nrow 1, p_setosa\[0\]: expected 0\.945"
+            ) as raised:
+                await started(load(package, model), golden)
+    assert raised.value.code == "GOLDEN_MISMATCH"
+    rows = GoldenAnswers.parse(golden).rows
+    assert [row.answer["predict"] for row in rows] == [["setosa"]] * 7
 
 
 async def test_a_model_says_what_it_takes_and_gives(settings):

@@ -3,12 +3,16 @@
 import gzip
 import io
 import json
+from pathlib import Path
 
+import pytest
 from google.protobuf.proto import parse_length_prefixed
 
 from fakes.command_line import CSV, GOLDEN, PROTO, hotswap, one_line
 from fakes.kafka_logs import FakeWorker
 from hotswap.codec.proto import compile as compile_proto
+from hotswap.commands import decode_command
+from hotswap.generation import Golden
 
 
 def test_rows_are_encoded_into_one_message_byte_for_byte(files):
@@ -75,6 +79,32 @@ def test_a_swap_shows_each_workers_outcome(cluster, settings):
     assert (document["generation"], document["is_good"], document["missing"]) == (1, True, [])
     assert document["workers"]["w2"]["outcome"] == "SERVING"
     assert "w1: READY  load 0.50 s" in result.stderr
+
+
+def test_a_swap_names_its_golden_answers_or_what_becomes_of_those_before(cluster, settings):
+    FakeWorker(cluster, settings, "w1").speak(contract=2)
+    Path("golden.csv").write_text("x,expect.x\n1,2\n")
+    swap = ("swap", "d", "--model", "model.zip")
+    hotswap(*swap, "--proto", "frame.proto", "--golden", "golden.csv", "--golden-tolerance", "rows.x=0.5")
+    Path("c.json").write_text("{}")
+    hotswap("swap", "d", "--config", "c.json")
+    line = one_line(hotswap(*swap, code=2))
+    assert line.startswith(
+        "hotswap: generation 2 has golden answers, and this swap replaces its model: choose `--golden"
+    )
+    hotswap(*swap, "--golden", "inherit")
+    hotswap(*swap, "--golden", "none")
+    sent = [decode_command(record.value)[1].golden for record in cluster.topics[settings.topics.control][0]]
+    assert [bool(one and one.uri) for one in sent] == [True, False, False, False]
+    assert sent[1:] == [None, None, Golden()]
+
+
+@pytest.mark.parametrize("text", ["x", "=1", "x=", "x=-1", "x=nan", "x=a"])
+def test_a_tolerance_is_of_a_field(cluster, settings, text):
+    result = hotswap("swap", "d", "--model", "model.zip", "--golden", "g.csv", "--golden-tolerance", text, code=2)
+    assert one_line(result) == (
+        f"hotswap: --golden-tolerance {text}: write the field and a number that is 0 or more, as p_yes=0.001"
+    )
 
 
 def test_a_swap_that_fails_says_where_and_why_and_exits_1(cluster, settings):

@@ -246,6 +246,15 @@ def test_options_override_the_parts_of_a_package(cluster, files):
     assert (last_command(cluster).model.kind, last_command(cluster).samples) == ("abacus", (b"\x08\x03",))
 
 
+def test_golden_answers_need_a_sample_and_the_runtime_of_the_model(files):
+    assert "pass it with --sample" in complaint(pack("--golden", "5", code=2))
+    *_, last = pack("--golden", "5", "--sample", "rows.csv", code=2).stderr.splitlines()
+    assert last == (
+        "hotswap: there are no answers to be golden: --golden needs a --sample, and the model's runtime here"
+    )
+    assert not (files / "churn").exists()
+
+
 def test_an_unreadable_package_publishes_nothing(cluster, files):
     (files / "broken.zip").write_bytes(b"PK")
     assert "ARTIFACT_INVALID: package broken.zip" in complaint(hotswap("swap", "d", "--package", "broken.zip", code=1))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from hotswap.errors import UsageError
 
 with late:
     from hotswap.artifacts.places import without_secrets
-    from hotswap.client.change import compile_file
+    from hotswap.client.change import GoldenChoice, compile_file
     from hotswap.codec.proto import Operation, Schema
     from hotswap.generation import Configuration, Model, Proto, TextOptions
     from hotswap.settings import Settings
@@ -44,6 +45,8 @@ class Parts(NamedTuple):
     samples: tuple[bytes, ...]
     name: str | None = None
     """The model's name in a package."""
+    golden: Path | None = None
+    """The golden answers of a package."""
 
 
 package_option = click.option(
@@ -89,6 +92,7 @@ def parts_of(options: Mapping[str, Any]) -> Iterator[Parts]:
             configuration or package.configuration,
             () if proto else package.samples,
             None if model else package.name,
+            package.golden,
         )
 
 
@@ -132,3 +136,26 @@ async def read_served(settings: Settings) -> Served:
     if served.unverified:
         note(f"the serving generation is known from the workers' reports alone: {served.unverified}")
     return served
+
+
+def golden_of(text: str | None) -> Path | GoldenChoice | None:
+    """Return the golden answers that --golden names: a file, or what becomes of those before."""
+    if text is None:
+        return None
+    return GoldenChoice(text) if text in list(GoldenChoice) else Path(text)
+
+
+def tolerances_of(texts: Iterable[str]) -> dict[str, float]:
+    """Return the tolerances by field. Raises UsageError."""
+    tolerances = {}
+    for text in texts:
+        name, _, number = text.rpartition("=")
+        try:
+            tolerances[name] = float(number)
+        except ValueError:
+            tolerances[name] = math.nan
+        if not name or not 0 <= tolerances[name] < math.inf:
+            raise UsageError(
+                f"--golden-tolerance {text}: write the field and a number that is 0 or more, as p_yes=0.001"
+            )
+    return tolerances

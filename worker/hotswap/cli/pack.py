@@ -94,6 +94,12 @@ _OF_SKLEARN = {"python": "--python", "trust_types": "--trust-types", "trusts_pic
     is_flag=True,
     help="For Python models: lock the requirements.txt in the model's folder, as MLflow writes it, with hashes.",
 )
+@click.option(
+    "--golden",
+    type=click.IntRange(1, 100),
+    metavar="N",
+    help="Pack the model's answers to the first N rows of the sample: what serves the package must give them.",
+)
 @click.option("--force", "is_replacing", is_flag=True, help="Replace the files of an existing package.")
 @json_option
 def pack(model: Path, **options: Any) -> None:
@@ -110,6 +116,8 @@ def pack(model: Path, **options: Any) -> None:
 def _pack(model: Path, **options: Any) -> None:
     if options["is_flat"] and options["proto"]:
         raise UsageError("--flat applies to a drafted proto, and --proto provides one: leave one of them out")
+    if options["golden"] and not options["sample"]:
+        raise UsageError("--golden takes rows of the sample: pass it with --sample data.csv")
     configuration = read_configuration(options["config"]) if options["config"] else Configuration()
     text = replace(configuration.text, missing=configuration.text.missing | set(options["missing"]))
     folder = options["folder"] or Path(options["name"] or model.resolve().stem)
@@ -158,6 +166,7 @@ async def _onboard(
         previous_version=options["previous_version"],
         may_lack=options["may_lack"],
         is_flat=options["is_flat"],
+        golden=options["golden"] or 0,
     )
     onboarded = await onboard(settings, wish)
     return onboarded._replace(notes=[*converted, *onboarded.notes])

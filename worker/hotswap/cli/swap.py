@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from hotswap.cli.exits import REFUSED, Failure, note
-from hotswap.cli.files import downloaded, package_option, parts_of
+from hotswap.cli.files import downloaded, golden_of, package_option, parts_of, tolerances_of
 from hotswap.cli.late import late, later
 from hotswap.cli.rollouts import rollout_of, rollout_options
 from hotswap.cli.shared import (
@@ -95,6 +95,18 @@ def cut_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--proto-sha256", metavar="DIGEST", help="The SHA-256 of a proto at a URI.")
 @click.option("--config", type=local_file, metavar="FILE", help="The configuration: JSON, or modelConfig.properties.")
 @click.option("--samples", type=local_file, metavar="FILE", help="CSV or JSON rows that it must score first.")
+@click.option(
+    "--golden",
+    metavar="inherit|none|FILE",
+    help="Rows with the answers that it must give (CSV or JSON), or what becomes of those of the generation before.",
+)
+@click.option(
+    "--golden-tolerance",
+    "tolerances",
+    multiple=True,
+    metavar="FIELD=N",
+    help="By how much a number of the answers may differ, absolutely. [default: 1e-6, or as much relatively]",
+)
 @package_option
 @click.option(
     "--verify-with",
@@ -138,6 +150,7 @@ def swap(deployment: str, **options: Any) -> None:
 def _swap(settings: Settings, options: Mapping[str, Any]) -> None:
     _verify(options)
     rollout = rollout_of(options)
+    tolerances = tolerances_of(options["tolerances"])
 
     async def publish(client: Client) -> Receipt:
         with parts_of(options) as parts:
@@ -156,6 +169,8 @@ def _swap(settings: Settings, options: Mapping[str, Any]) -> None:
                 cut=Cut(options["cut"]),
                 deadline_s=options["deadline_s"],
                 rollout=rollout,
+                golden=golden_of(options["golden"]) or parts.golden,
+                golden_tolerances=tolerances,
             )
             return await client.swap(change)
 

@@ -3,7 +3,8 @@
 import hashlib
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from itertools import accumulate, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +18,10 @@ from hotswap.errors import SwapCode, SwapError, UsageError
 from hotswap.generation import MAX_PROTO_BYTES, Configuration, Model, Proto
 from hotswap.settings import Settings
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # few swaps have a canary, or golden answers
     from fractions import Fraction
+
+    from hotswap.codec.golden import GoldenAnswers
 
 MAX_INLINE_PROTO_BYTES = 64 << 10
 """Limit above which a proto goes to the store: workers replay the control topic at each start and keep it in memory."""
@@ -30,6 +33,13 @@ MOST_SAMPLES = 200
 """Limit on the messages of a file that a swap takes as samples."""
 
 _LONGEST_S = ((1 << 32) - 1) // 1000  # a command carries its deadline as 32 bits of milliseconds
+
+
+class GoldenChoice(StrEnum):
+    """What becomes of the base's golden answers, if a swap brings none of its own."""
+
+    INHERIT = "inherit"
+    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +77,9 @@ class Change:
     256 KiB. `kind` None: detected from the model's file. `name` None: the file's, without its suffix. `base` None: the
     newest generation that no worker failed to stage. `generation` None: the next free number. `deadline_s`: limit on a
     worker's staging; None: the worker's setting. `rollout`: it may be staged first, and `Client.await_swap` promotes
-    it; None: in one step.
+    it; None: in one step. `golden`: rows with the answers that it must give, from a CSV or JSON file, or as they are; a
+    base that has some needs a choice if the model or the proto is replaced. `golden_tolerances` are those of the file's
+    fields, beside its own.
     """
 
     model: Path | Model | None = None
@@ -81,6 +93,8 @@ class Change:
     cut: Cut = Cut.AUTO
     deadline_s: float | None = None
     rollout: Rollout | None = None
+    golden: "Path | GoldenAnswers | GoldenChoice | None" = None
+    golden_tolerances: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def deadline_ms(self) -> int | None:

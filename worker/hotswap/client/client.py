@@ -144,8 +144,9 @@ class Client:
             SwapError: the command was refused (STALE if another swap came first; the message names the next number),
                 the proto does not compile, or the model cannot be uploaded. OUT_OF_RANGE: the number would leave too
                 few above it. KIND_MISSING: a live worker cannot load this kind of model; nothing was written.
-            UsageError: a file is missing, nothing would change, the samples are too large for a command, or the
-                generation is to come to its partitions in a way that is not possible here.
+            UsageError: a file is missing, nothing would change, the samples are too large for a command, golden answers
+                do not fit or need a choice (golden.py), or the generation is to come to its partitions in a way that is
+                not possible here.
             StartError: the deployment's requests topic does not exist; nothing is uploaded or written. Other commands
                 raise this, too.
 

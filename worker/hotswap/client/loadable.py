@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from hotswap.client.fleet import WorkerView
-from hotswap.errors import SwapCode, SwapError
+from hotswap.errors import SwapCode, SwapError, UsageError
 from hotswap.runtimes.kinds import no_runtime
 
 _UNREPORTED: Final[Mapping[str, str]] = dict.fromkeys(("h2o", "java", "spark", "spark-jar"), "")
@@ -30,10 +30,23 @@ def lacking_kind(kind: str, workers: Iterable[WorkerView], now: float) -> str:
             lacking.setdefault(why, []).append(view.worker)
     if not lacking:
         return ""
-    reasons = "; ".join(f"{_named(names)} ({why})" for why, names in lacking.items())
+    reasons = "; ".join(f"{named(names)} ({why})" for why, names in lacking.items())
     return f"live workers cannot load models of kind {kind}: {reasons}. One that stops does not count"
 
 
-def _named(names: list[str]) -> str:
+def check_contract(version: int, what: str, workers: Iterable[WorkerView], now: float) -> None:
+    """Check that each worker that is live at `now` knows a version of the control contract, which brought `what`.
+
+    Raises UsageError, with the workers that do not.
+    """
+    if older := [view.worker for view in workers if view.is_live(now) and view.contract < version]:
+        raise UsageError(
+            f"nothing was written, since live workers do not know {what}: {named(older)}. Upgrade them first; one "
+            "that stops does not count"
+        )
+
+
+def named(names: list[str]) -> str:
+    """Return the first of these names, and how many more there are."""
     more = len(names) - _NAMED
     return ", ".join(sorted(names)[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -22,10 +22,10 @@ from hotswap.client.change import (
 from hotswap.client.cut import Cut
 from hotswap.client.fleet import Fleet, WorkerView
 from hotswap.client.history import History
-from hotswap.client.loadable import check_kind
+from hotswap.client.loadable import check_kind, named
 from hotswap.client.offsets import generations, read_offsets
 from hotswap.errors import NotReady, UsageError
-from hotswap.generation import Model, Proto
+from hotswap.generation import Golden, Model, Proto
 from hotswap.kafka.topics.admin import Admin
 from hotswap.kafka.topics.committed import Committed
 from hotswap.settings import Settings
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 _FAR = 1_000_000
 _PROMOTE_WITHIN_S = 24 * 3_600.0
-_NAMED = 5
 _READY = frozenset({Outcome.READY, Outcome.SERVING})
 
 
@@ -123,7 +122,7 @@ class Preparing:
 
     async def parts(self, change: Change) -> SwapParts:
         """Check a change, and upload its local files; see `Client.swap` for the errors."""
-        if change.model is None and change.proto is None and change.configuration is None and not change.base:
+        if not (change.model or change.proto or change.configuration or change.base or change.golden):
             raise UsageError("nothing would change: name a model, a proto, a configuration or a base")
         proto = change.proto
         if isinstance(proto, Path):
@@ -143,10 +142,11 @@ class Preparing:
         if heritage.model:
             check_kind(heritage.model.kind, known.fleet.workers.values(), time.time())
         cut_over = await self.cut_over(known, heritage.proto, change.cut, change.rollout)
-        return self.command(known, change, parts, cut_over), cut_over
+        golden = await self._golden(known, change, heritage)
+        return replace(self.command(known, change, parts, cut_over), golden=golden), cut_over
 
     def command(self, known: Known, change: Change, parts: SwapParts, cut_over: CutOver) -> SwapCommand:
-        """Return the command for a change that cuts over there."""
+        """Return the command for a change that cuts over there, without its golden answers."""
         return SwapCommand(
             command_id=str(uuid.uuid4()),
             generation=change.generation or known.next_number,
@@ -160,6 +160,14 @@ class Preparing:
             promote_by_ms=cut_over.promote_by_ms,
             deadline_ms=change.deadline_ms,
         )
+
+    async def _golden(self, known: Known, change: Change, heritage: Heritage) -> Golden | None:
+        base = known.history.timeline.swaps.get(heritage.base)
+        if not (change.golden or change.golden_tolerances or (base and base.generation.golden)):
+            return None
+        from hotswap.client.golden import golden_of  # noqa: PLC0415 - few swaps have golden answers
+
+        return await golden_of(change, base, heritage.proto, known.fleet, self._store)
 
     async def _upload(self, path: Path, kind: str | None) -> Model:
         model, kind = find_model(path, kind)
@@ -218,7 +226,7 @@ class Preparing:
         swap = self._staged(known, number)
         if late := sorted(view.worker for view in known.live if not _is_ready(known.fleet, swap, view)):
             raise NotReady(
-                f"generation {swap.number} is not ready on {_listed(late)}: wait, or see `hotswap status`; one that "
+                f"generation {swap.number} is not ready on {named(late)}: wait, or see `hotswap status`; one that "
                 "stops does not count"
             )
         if partitions is not None and (unknown := set(partitions) - set(await self._ends())):
@@ -274,7 +282,7 @@ class Preparing:
         """Return why a generation cannot be staged first; empty if it can."""
         old = sorted(view.worker for view in known.live if view.contract < STAGED)
         if old:
-            return f"{_listed(old)} would not understand it: upgrade the workers first (docs/upgrades.md)"
+            return f"{named(old)} would not understand it: upgrade the workers first (docs/upgrades.md)"
         if not known.live:
             return "no worker reports"
         if known.serving is None:
@@ -339,8 +347,3 @@ def _first_of_its_version(history: History) -> tuple[str, ...]:
 def _is_ready(fleet: Fleet, swap: Swap, view: WorkerView) -> bool:
     told = fleet.told.get(swap.command_id, {}).get(view.worker)
     return swap.number in view.loaded or (told is not None and told.outcome in _READY)
-
-
-def _listed(names: list[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

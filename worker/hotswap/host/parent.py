@@ -128,7 +128,7 @@ class ModelHost:
     async def start(self, *, is_low_priority: bool = False, golden: bytes = b"") -> Description:
         """Start the child, then load, check and warm the generation; at low priority while another one is serving.
 
-        Raises SwapError if its parts do not fit, or answer otherwise than `golden`, which no restart compares again.
+        Raises SwapError if its parts misfit, cannot be loaded, or do not answer as `golden` has it; leaves no process.
         """
         async with self._one_batch:
             return await self._start(is_low_priority=is_low_priority, golden=golden)

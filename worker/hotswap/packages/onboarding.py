@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hotswap.artifacts.detect import find_kind, find_model
+from hotswap.batch import Answer
 from hotswap.client import protos
 from hotswap.client.change import read_proto
+from hotswap.codec.golden import GoldenAnswers
 from hotswap.codec.proto import Schema
 from hotswap.codec.text.hints import explain_header
 from hotswap.codec.versions import FIRST, Version, next_version
@@ -29,7 +31,7 @@ from hotswap.packages.functions import draft_functions, rows_of
 from hotswap.packages.package import encode_samples, open_package, schema_of
 from hotswap.packages.packing import Content
 from hotswap.packages.sample import Sample, open_sample
-from hotswap.packages.staged import check, loading
+from hotswap.packages.staged import answer, check, loading
 from hotswap.runtimes.kinds import kinds, runtime_of
 from hotswap.settings import Settings
 
@@ -46,6 +48,7 @@ class Wish:
 
     `previous` is a package or a proto of the version before; `previous_version` its number, None: the package's.
     `may_lack`: the sample need not have each column that the model reads. `is_flat`: draft a proto that /v2 can use.
+    `golden`: how many rows of the sample become golden answers.
     """
 
     model: Path
@@ -58,6 +61,7 @@ class Wish:
     previous_version: str | None = None
     may_lack: bool = False
     is_flat: bool = False
+    golden: int = 0
 
 
 class _Known(NamedTuple):
@@ -111,15 +115,32 @@ async def onboard(settings: Settings, wish: Wish) -> Onboarded:
             fitted = fitted._replace(samples=renamed(sample, schema, fitted.configuration, described))
         samples = io.StringIO(fitted.samples, newline="")
         messages = encode_samples(samples, schema, f"sample {wish.sample}") if fitted.samples else ()
+        answers: Sequence[Answer] = ()
         if is_served:
-            description = await check(load(fitted.configuration, fitted.proto, messages))
+            final = load(fitted.configuration, fitted.proto, messages)
+            description, answers = await answer(final, wish.golden) if wish.golden else (await check(final), ())
             if wish.proto and fitted.samples:
                 fitted.notes.extend(_lacking(wish, unfilled(fitted.samples, schema, description.reads)))
         else:
             fitted.notes.append(f"not checked: no runtime for kind {kind} is installed here")
     if given.kind is None and kind != (whole := find_kind(given.model)):
         fitted.notes.append(f"packed as kind {kind}, which needs no Python: --kind {whole} packs the MLflow folder")
-    return Onboarded(_content(wish, kind, name, about, schema, fitted), fitted.notes)
+    content = _content(wish, kind, name, about, schema, fitted)
+    return Onboarded(replace(content, golden=_golden(wish, schema, messages, answers)), fitted.notes)
+
+
+def _golden(wish: Wish, schema: Schema, messages: Sequence[bytes], answers: Sequence[Answer]) -> bytes:
+    """Return the model's own answers to the first rows of the sample as golden ones, if they are wished for."""
+    if not wish.golden:
+        return b""
+    good = [one for one in answers if isinstance(one, bytes)]
+    if not good or len(good) < len(answers):
+        raise UsageError("there are no answers to be golden: --golden needs a --sample, and the model's runtime here")
+    operation = next(iter(schema.operations.values()))
+    try:
+        return GoldenAnswers.predicted(operation, messages[: len(good)], good).dump()
+    except ValueError as error:
+        raise UsageError(f"the golden answers cannot be packed: {error}: take fewer with --golden") from error
 
 
 def _content(wish: Wish, kind: str, name: str, about: str, schema: Schema, fitted: _Fitted) -> Content:

@@ -1,7 +1,7 @@
 """Packages: a model with everything that a swap needs, as `hotswap pack` writes it and Acumos's clients did.
 
     modeldump.zip       modelpackage.zip, metadata.json, default.proto, license.json if there is one
-    modelpackage.zip    the model; ours: hotswap.json, samples.csv; for a jar: modelConfig.properties
+    modelpackage.zip    the model; ours: hotswap.json, samples.csv, golden.json; for a jar: modelConfig.properties
 
 hotswap.json has what Acumos has no place for: the model's version, the configuration, the role of each file, and its
 SHA-256. Acumos's own readers look for the files that they know, and ignore it.
@@ -30,6 +30,8 @@ from hotswap.packages.acumos import read_acumos
 from hotswap.packages.configuration import configuration_of
 
 MANIFEST: Final = "hotswap.json"
+GOLDEN: Final = "golden.json"
+"""The golden answers, if a package has some: `sha256` names it, and versions that do not know it leave it alone."""
 PACKAGES: Final = ("modeldump.zip", "modelpackage.zip")
 PROTOS: Final = ("default.proto", "default.desc")
 """A proto's text, or a descriptor set if it imports others."""
@@ -68,15 +70,18 @@ class Package:
     proto: Proto | None
     configuration: Configuration
     samples: tuple[bytes, ...] = ()
+    golden: Path | None = None
+    """The file of golden answers, which exists as the model does."""
 
     def change(self) -> Change:
-        """Return the swap to it: model, proto, configuration and samples."""
+        """Return the swap to it: model, proto, configuration, samples and golden answers."""
         return Change(
             model=self.model,
             kind=self.kind,
             proto=self.proto,
             configuration=self.configuration,
             samples=self.samples,
+            golden=self.golden,
         )
 
 
@@ -162,6 +167,7 @@ def _read(path: Path, manifest: Path, files: list[Path]) -> Package:
         proto=protos[0] if protos else None,
         configuration=configuration_of(parsed.configuration, f"of package {path}"),
         samples=samples,
+        golden=by_name[GOLDEN] if GOLDEN in parsed.sha256 else None,
     )
 
 

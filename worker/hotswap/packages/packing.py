@@ -16,7 +16,7 @@ from hotswap.errors import UsageError
 from hotswap.generation import Configuration, Proto
 from hotswap.packages.acumos import OPTIONS, RUNTIMES
 from hotswap.packages.configuration import document_of
-from hotswap.packages.package import MANIFEST, PROTOS, Manifest
+from hotswap.packages.package import GOLDEN, MANIFEST, PROTOS, Manifest
 
 _FILES: Final = (*PROTOS, "metadata.json", "modelpackage.zip", "modeldump.zip")
 _SAMPLES: Final = "samples.csv"
@@ -38,6 +38,8 @@ class Content:
     schema: Schema
     configuration: Configuration
     samples: str
+    golden: bytes = b""
+    """The document of golden answers; empty: none."""
 
 
 def check_target(folder: Path, *, is_replacing: bool) -> None:
@@ -81,6 +83,9 @@ def _write_model_package(content: Content, model: Path, target: Path) -> None:
     if samples:
         inside[_SAMPLES] = samples
         digests[_SAMPLES] = hashlib.sha256(samples).hexdigest()
+    if content.golden:
+        inside[GOLDEN] = content.golden
+        digests[GOLDEN] = hashlib.sha256(content.golden).hexdigest()
     if content.kind != "h2o" and content.configuration.runtime:
         inside["modelConfig.properties"] = _properties(content.configuration.runtime)
     manifest = Manifest(
