@@ -11,7 +11,7 @@ from pathlib import Path
 from faults.contract import ControlPlane, read_log
 from faults.fold import Command, Verdict, replay
 from faults.steady import Steady
-from faults.storm_commands import Storm, can_load
+from faults.storm_commands import Storm, can_load, serving
 from harness.audit import generation
 from harness.fleet import EXAMPLES
 from hotswap.commands import BadCommand, command_for
@@ -128,9 +128,9 @@ async def _settle(deployment, plane, fold, workers, figures):
 
 def expected_state(fold):
     """Return what a worker must report once it has nothing to do: accepted, serving, model, proto, loaded, paused."""
-    serving = max(number for number, parts in fold.accepted.items() if can_load(parts))
-    parts = fold.accepted[serving]
-    return fold.newest, serving, parts.model[1], parts.proto, (serving,), fold.is_paused
+    number = serving(fold)
+    parts = fold.accepted[number]
+    return fold.newest, number, parts.model[1], parts.proto, (number,), fold.is_paused
 
 
 def state(status):
@@ -165,14 +165,16 @@ def by_the_workers_own_fold(deployment, log, fold):
 
 def _parts(swap):
     made = swap.generation
-    return made.model.uri, made.model.sha256, made.proto.sha256, made.configuration.max_batch_records, dict(swap.cut)
+    parts = made.model.uri, made.model.sha256, made.proto.sha256, made.configuration.max_batch_records
+    return *parts, dict(swap.cut), swap.is_staged, swap.promote_by_ms, swap.replaces, swap.is_abandoned
 
 
 def _parts_by_contract(fold, number):
     parts = fold.accepted[number]
     configuration = Command().swap.configuration
     configuration.MergeFromString(parts.configuration)
-    return *parts.model[:2], parts.proto, configuration.max_batch_records or None, parts.cut
+    over = parts.cut, parts.is_staged, parts.promote_by_ms, parts.replaces, parts.abandoned_ms is not None
+    return *parts.model[:2], parts.proto, configuration.max_batch_records or None, *over
 
 
 def told(worker, said, fold):
@@ -193,7 +195,9 @@ def told(worker, said, fold):
             found.append(f"{worker} says {verdict}, and the generation {'can' if is_good else 'cannot'} be loaded")
     if worker in ("w1", "w3"):
         ended = {verdict.generation for verdict in staged if verdict.outcome in _ENDS}
-        silent = sorted(fold.accepted.keys() - ended)
+        # An abandon was answered by itself, and what it brought is loaded only where there is a partition for it.
+        awaited = {number for number, parts in fold.accepted.items() if not parts.replaces}
+        silent = sorted(awaited - ended)
         found += (
             [f"{worker} never came to an end with {len(silent)} accepted swaps, {silent[:_SHOWN]}"] if silent else []
         )

@@ -116,6 +116,9 @@ class Behind:
         """A worker reports that it could not load this one; it may do so after its answers."""
         self._failed.add(generation)
 
+    def has_failed(self, generation):
+        return generation in self._failed
+
     @property
     def ledgers(self):
         return [ledger for newer, ledger in self._by_newer.items() if newer not in self._failed]
@@ -175,7 +178,18 @@ class Course:
         self._newest = []
         for _, number in self._cuts:
             self._newest.append(max(number, self._newest[-1] if self._newest else 0))
+        return self.behind(offset, generation)
+
+    def behind(self, offset, generation):
+        """Return the last answers by older generations from this offset on."""
         return [(last, number) for number, (_, last) in self.spans.items() if number < generation and last >= offset]
+
+    def uncut(self, generation):
+        """Take back the cuts to a generation, which was abandoned."""
+        cuts, self._cuts, self._newest = self._cuts, [], []
+        for offset, number in cuts:
+            if number != generation:
+                self.cut(offset, number)
 
     def least(self, offset):
         """Return the oldest generation that may answer this offset, according to the cuts."""

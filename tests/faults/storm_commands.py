@@ -52,12 +52,18 @@ class Commands:
 
 _KINDS = {
     # Three in ten are valid, plus a resume for each pause.
-    "swap": 11,
-    "swap_cut": 3,
-    "configuration": 8,
+    "swap": 9,
+    "swap_cut": 2,
+    "configuration": 6,
     "rollback": 5,
     "pause": 2,
+    "staged": 3,
+    "promote": 3,
+    "abandon": 2,
     # The rest.
+    "late_promote": 2,
+    "no_version": 2,
+    "promote_of_nothing": 1,
     "duplicate": 17,
     "stale": 9,
     "stale_rollback": 3,
@@ -81,6 +87,17 @@ def can_load(parts):
     return parts.model[1] in _DIGESTS.values() and parts.proto == _PROTO_DIGEST
 
 
+def serving(fold):
+    """Return the newest generation that each partition comes to, if nothing more is commanded; 0: there is none."""
+    whole = (number for number, parts in fold.accepted.items() if is_whole(parts) and can_load(parts))
+    return max(whole, default=0)
+
+
+def is_whole(parts):
+    """Whether a generation is for every partition."""
+    return not (parts.is_staged or parts.replaces or parts.abandoned_ms is not None)
+
+
 class Storm:
     """A sequence of commands, each (kind, key, value); the same seed and offsets give the same storm."""
 
@@ -96,8 +113,8 @@ class Storm:
 
     @property
     def serving(self):
-        """The newest generation that can be loaded."""
-        return self._good[-1]
+        """The newest generation that can be loaded and is for every partition."""
+        return serving(self.fold)
 
     def prologue(self):
         """Yield swaps that have nothing to inherit, before the first generation; then that generation."""
@@ -118,9 +135,11 @@ class Storm:
         return self._send(kind, getattr(self, f"_a_{kind}")())
 
     def epilogue(self):
-        """Return a resume, if the storm would end in a pause."""
+        """Return a resume, if the storm would end in a pause, and a swap, if in a generation that is for some alone."""
         if self.fold.is_paused:
             yield self._send("resume", self._commands.new("resume"))
+        if not all(is_whole(parts) for number, parts in self.fold.accepted.items() if number >= self.serving):
+            yield self._send("swap", self._next())
 
     def _send(self, kind, made):
         value = made.SerializeToString() if isinstance(made, Command) else made
@@ -164,6 +183,53 @@ class Storm:
     def _a_pause(self):
         self._until_resume = self._until_resume or self._random.randint(1, 20)
         return self._commands.new("pause")
+
+    # ---- of version 2
+
+    def _a_staged(self):
+        command = self._later(self._next())
+        command.swap.cut_over.staged = True
+        if self._random.random() < 0.3:
+            command.swap.cut_over.promote_by.seconds = self._random.choice((_2001_S, _2023_S + 1))
+        return command
+
+    def _a_promote(self):
+        """Build a promote of the newest generation: of one partition, of some, or of all."""
+        command = self._later(self._commands.new("promote"))
+        command.promote.generation = self.fold.newest
+        command.promote.complete = self._random.random() < 0.4
+        for partition, end in self._ends.items():
+            if self._random.random() < 0.5 or not command.promote.offsets:
+                command.promote.offsets[partition] = max(0, end + self._random.randint(-20, 50))
+        command.promote.complete |= not command.promote.offsets
+        return command
+
+    def _a_abandon(self):
+        command = self._later(self._commands.new("abandon"))
+        command.abandon.generation, command.abandon.abandoned = self.fold.newest + 1, self.fold.newest
+        command.abandon.to = self._random.choice((0, 0, *self._good[-3:]))
+        return command
+
+    def _a_late_promote(self):
+        """Build a promote of what another generation has followed."""
+        command = self._a_promote()
+        command.promote.generation = self._random.choice((self._older(), self.fold.newest + 1))
+        return command
+
+    def _a_no_version(self):
+        """Build a promote or an abandon that does not say which version it needs."""
+        command = self._random.choice((self._a_promote, self._a_abandon))()
+        command.ClearField("least_version")
+        return command
+
+    def _a_promote_of_nothing(self):
+        command = self._later(self._commands.new("promote"))
+        command.promote.generation = self.fold.newest
+        return command
+
+    def _later(self, command):
+        command.least_version = 2
+        return command
 
     # ---- duplicate, stale, forged
 

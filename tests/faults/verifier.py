@@ -32,6 +32,7 @@ from itertools import chain
 from google.protobuf.message import DecodeError
 
 from faults.answer_checks import findings_of
+from faults.cuts import Cuts
 from faults.evidence import (
     UNJOURNALED,
     Answer,
@@ -83,6 +84,7 @@ class Verifier:
         self._joined: list[tuple[Answer, str]] = []  # without a gap, and of two generations
         self.is_one_transaction = lambda *_: True  # (topic, partition, offset) and the offset before it
         self.behind = Behind()
+        self._cuts = Cuts(fold=self._fold, part=self._part, behind=self.behind, cut_offs=self.cut_offs)
         self._values: dict[bytes | None, bytes | None] = {}
         self._has_journal, self._open = False, 0
 
@@ -164,9 +166,12 @@ class Verifier:
 
     def _command(self, record):
         verdict = self._fold.receive(record.value, record.timestamp_ms)
-        is_accepted = verdict is not None and verdict.outcome == ""
-        for answer in self._unaccepted.pop(verdict.generation, ()) if is_accepted else ():
+        if verdict is None or (made := self._fold.accepted.get(verdict.generation)) is None:
+            return
+        for answer in self._unaccepted.pop(verdict.generation, ()):
             self._check(answer)
+        if verdict.outcome == "APPLIED":
+            self._cuts.command(made, self._partitions.values())
 
     def _status(self, record):
         try:
@@ -251,10 +256,8 @@ class Verifier:
             self._count(answer, request)
         for kind, text in findings_of(answer, request, accepted, self._topics, self._oracle):
             self._say(kind, answer.partition, answer.offset, text)
-        if not self.generations[answer.generation]:
-            self._loaded(accepted)
         self.generations[answer.generation] += 1
-        self._check_cut(answer, request, accepted)
+        self._cuts.answered(answer, accepted)
 
     # ---- checked for each answer
 
@@ -269,30 +272,6 @@ class Verifier:
         part.heard_s = answer.arrived_s
         self.arrivals.append(answer.arrived_s)
         self.latencies.append(answer.arrived_s - asked_s)
-
-    def _loaded(self, accepted):
-        # A generation that has answered anything can be loaded: then nothing older may answer after its cut. One that
-        # no worker could stage cuts nothing.
-        for partition, cut in accepted.cut.items():
-            part = self._part(partition)
-            for offset, older in part.course.cut(cut, accepted.number):
-                self._check_behind(partition, offset, older, accepted)
-
-    def _check_cut(self, answer, request, accepted):
-        cut = accepted.cut.get(answer.partition, 0)
-        if answer.offset < cut:
-            text = f"answered by generation {accepted.number}, which begins at {cut} here"
-            self._say("wrong_cut", answer.partition, answer.offset, text)
-        least = self._part(answer.partition).course.least(answer.offset)
-        if least > accepted.number:
-            self._check_behind(answer.partition, answer.offset, accepted.number, self._fold.accepted[least])
-
-    def _check_behind(self, partition, offset, older, accepted):
-        request = self._part(partition).requests.get(offset)
-        if request and request.timestamp_ms > self.cut_offs.known_from_ms(accepted.timestamp_ms):
-            cut = accepted.cut[partition]
-            text = f"answered by generation {older}, although {accepted.number} begins at {cut} here"
-            self.behind.say(accepted.number, "wrong_cut", partition, offset, text)
 
     def _check_digest(self, partition, offset, digest):
         value = self._part(partition).requests[offset].value
@@ -319,7 +298,9 @@ class Verifier:
         for (partition, offset), digest in self._acknowledged.items():
             self._final.say("vanished", partition, offset, f"acknowledged ({digest}), and not in the topic")
         self._undecided()
+        self._close(self._cuts.early())
         if self._is_once:
+            self._close(self._cuts.final(self._partitions, self._announced))
             self._close(cut_overs(self._partitions, self._announced, committed))
         self._close(hanging(ends))
         return self.findings

@@ -6,8 +6,10 @@ the same, and never again by a later one:
     git worktree add ../then b3c94c2
     PYTHONPATH=../then .venv/bin/python tests/golden/make_golden.py
 
-With `--check` nothing is written: the logs of the file are folded by the code on PYTHONPATH, and each one that comes to
-another state is named. So two commits are compared by this command at each of them.
+later_logs.py made `control_logs.2.jsonl.gz` in the same way, at the commit that brought version 2 of the contract.
+
+With `--check` nothing is written: the logs of both files are folded by the code on PYTHONPATH, and each one that comes
+to another state is named. So two commits are compared by this command at each of them.
 """
 
 import argparse
@@ -28,6 +30,7 @@ from hotswap.swap.timeline import Timeline
 from hotswap.v1 import control_pb2 as wire
 
 GOLDEN = Path(__file__).parent / "control_logs.jsonl.gz"
+LATER = Path(__file__).parent / "control_logs.2.jsonl.gz"
 DEPLOYMENT = "churn"
 _SEED, _LOGS, _RECORDS = 15, 40, 110
 _2023_MS = 1_700_000_000_000
@@ -53,41 +56,43 @@ class Folded:
         verdict = self._control._fold(record)
         self._verdicts.append(verdict and _plain(verdict))
 
-    def state(self):
+    def state(self, version=1):
         """All that a log decides: what each command was worth, what was accepted, and whether there is a pause."""
         return {
             "verdicts": self._verdicts,
-            "accepted": [_accepted(swap) for swap in self.timeline.swaps.values()],
+            "accepted": [_accepted(swap, version) for swap in self.timeline.swaps.values()],
             "is_paused": self.timeline.is_paused,
             "newest": self.timeline.newest,
         }
 
 
-def _accepted(swap):
+def _accepted(swap, version):
     plain = _plain(swap)
     # What a table is read by, which no log has: a configuration has its columns beside its text.
     assert plain["generation"]["configuration"]["text"].pop("columns") == []
+    if version > 1:
+        return plain
     # What came with version 2 of the contract, which none of these logs names.
     later = [plain.pop(name) for name in ("is_staged", "promote_by_ms", "replaces", "is_abandoned")]
     assert [*later, plain["generation"].pop("golden")] == [False, None, 0, False, None]
     return plain
 
 
-def fold(records):
-    """The state that a log of (timestamp in ms, value) comes to."""
+def fold(records, version=1):
+    """The state that a log of (timestamp in ms, value) comes to, with what this version of the contract has."""
     folded = Folded()
     for timestamp_ms, value in records:
         folded.receive(timestamp_ms, value)
-    return folded.state()
+    return folded.state(version)
 
 
-def logs():
+def logs(version=1):
     """Each golden log: its name, its records, and the state that it comes to."""
-    with gzip.open(GOLDEN, "rt") as file:
+    with gzip.open(LATER if version > 1 else GOLDEN, "rt") as file:
         for line in file:
             log = json.loads(line)
             values = ((at, None if value is None else base64.b64decode(value)) for at, value in log["records"])
-            for swap in log["state"]["accepted"]:
+            for swap in log["state"]["accepted"] if version == 1 else ():
                 # How far a worker is with it was a field of it then; a fold alone never came to anything else.
                 assert swap.pop("state") == "accepted"
                 swap["generation"]["model"]["name"] = ""  # models had none
@@ -116,13 +121,14 @@ class Chance:
         self._folded = Folded()
         self._count = 0
         self._sent = []
+        self._kinds = {self._swap: 60, self._rollback: 16, self._pause: 8, self._resume: 8, lambda _: None: 2}
 
-    def log(self, length):
+    def log(self, length, version=1):
         records = []
         while len(records) < length:
             records.append((self._timestamp(), self._record()))
             self._folded.receive(*records[-1])
-        return records, self._folded.state()
+        return records, self._folded.state(version)
 
     def _timestamp(self):
         odd = (0, -1, -62_135_596_800_000, (1 << 63) - 1, 253_402_300_800_000)
@@ -169,8 +175,7 @@ class Chance:
             command.deployment = chance.choice(_NAMES)
         if chance.random() < 0.06:
             command.command_id = chance.choice(("", "\0", "x" * 200, "y" * 201, "ü" * 200, "é" * 201, "[/x]\x1b[2J"))
-        kinds = {self._swap: 60, self._rollback: 16, self._pause: 8, self._resume: 8, lambda _: None: 2}
-        (build,) = chance.choices(list(kinds), list(kinds.values()))
+        (build,) = chance.choices(list(self._kinds), list(self._kinds.values()))
         build(command)
         return command
 
@@ -276,19 +281,32 @@ class Chance:
             configuration.text.ignore_unknown = chance.random() < 0.5
 
 
-def _make():
+def write(path, made):
+    """Write logs, each (name, records, state)."""
     # No name in the header and no time: the same code gives the same file.
-    with GOLDEN.open("wb") as file, gzip.GzipFile("", "wb", mtime=0, fileobj=file) as packed:
-        for number in range(_LOGS):
-            is_edgy = number % 3 == 2  # else most logs would soon be at the last number there is
-            records, state = Chance(_SEED * 1_000 + number, is_edgy=is_edgy).log(_RECORDS)
+    with path.open("wb") as file, gzip.GzipFile("", "wb", mtime=0, fileobj=file) as packed:
+        for name, records, state in made:
             plain = [[at, None if value is None else base64.b64encode(value).decode()] for at, value in records]
-            log = {"name": f"{'edges' if is_edgy else 'usual'}-{number}", "records": plain, "state": state}
+            log = {"name": name, "records": plain, "state": state}
             packed.write(json.dumps(log, separators=(",", ":")).encode() + b"\n")
 
 
+def _made():
+    for number in range(_LOGS):
+        is_edgy = number % 3 == 2  # else most logs would soon be at the last number there is
+        yield (
+            f"{'edges' if is_edgy else 'usual'}-{number}",
+            *Chance(_SEED * 1_000 + number, is_edgy=is_edgy).log(_RECORDS),
+        )
+
+
 def _check():
-    different = [name for name, records, state in logs() if json.loads(json.dumps(fold(records))) != state]
+    different = [
+        name
+        for version in (1, 2)
+        for name, records, state in logs(version)
+        if json.loads(json.dumps(fold(records, version))) != state
+    ]
     sys.stdout.write(f"{sys.modules['hotswap'].__path__[0]}: {different or 'the same state, all of them'}\n")
     return bool(different)
 
@@ -297,4 +315,4 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="compare, and write nothing")
     logging.disable()
-    sys.exit(_check() if parser.parse_args().check else _make())
+    sys.exit(_check() if parser.parse_args().check else write(GOLDEN, _made()))
