@@ -21,7 +21,8 @@ side_by_side := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 deciding := $(addprefix tests/unit/,artifacts pipeline trust \
 	$(addprefix client/test_,abort.py deletion.py findings.py hanging.py later_clients.py loadable.py needed.py \
 	overview.py trend.py) $(addprefix kafka/,partition topics/test_records.py transactions wire) \
-	test_agenda.py test_agenda_decisions.py test_agenda_failures.py test_later_commands.py test_progress.py test_swap.py)
+	test_agenda.py test_agenda_decisions.py test_agenda_failures.py test_agenda_promotions.py test_later_commands.py \
+	test_progress.py test_promotions.py test_swap.py)
 
 # The tests start a thousand Pythons: each would compile anew what it imports, which takes more than half a second, and
 # with numpy start a thread for each core, which nobody uses.

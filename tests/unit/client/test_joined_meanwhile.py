@@ -26,7 +26,7 @@ class Fleet:
         self.joins, self.ready = list(joins), ready
         self.did = []
 
-    async def promote(self, generation, partitions):
+    async def promote(self, generation, partitions, at_s):
         if self.joins and self.joins[0] == len([one for one in self.did if one != "waited"]):
             self.joins.pop(0)
             raise NotReady("generation 2 is not ready on w2")
@@ -47,7 +47,7 @@ class Fleet:
 
     async def roll_out(self, steps):
         self.joined_at_first = len(self.joins)
-        return await roll_out(self, STAGED, self.follow, steps.append)
+        return await roll_out(STAGED, self.promote, self.abandon, self.follow, steps.append)
 
 
 async def test_each_step_waits_for_those_that_have_joined():

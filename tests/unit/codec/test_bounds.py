@@ -11,8 +11,8 @@ from hotswap.codec.compatibility import incompatibilities
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.codec.proto import has_own_imports
 from hotswap.codec.text import wire
+from hotswap.codec.versions import next_version
 from hotswap.errors import SwapError
-from hotswap.packages.versions import next_version
 
 HEAD = 'syntax = "proto2"; message A { optional double a = 1; } service S { rpc p(A) returns (A); } '
 OPTION = (

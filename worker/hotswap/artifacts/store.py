@@ -21,7 +21,7 @@ from hotswap.artifacts.mojo import check_names
 from hotswap.artifacts.places import without_secrets, without_user
 from hotswap.errors import SwapCode, SwapError
 from hotswap.failpoints import failpoint
-from hotswap.generation import MAX_PROTO_BYTES, Model, Proto
+from hotswap.generation import MAX_GOLDEN_BYTES, MAX_PROTO_BYTES, Golden, Model, Proto
 from hotswap.local.system import IS_POSIX, open_plain
 
 if TYPE_CHECKING:  # the fetching process does not need them, and loading takes a quarter of a second
@@ -68,15 +68,22 @@ class Fetch(Protocol):
 
 
 class Store:
-    """Artifacts by digest: `fetch` and `fetch_proto` for a worker, `upload` for the publisher of a swap."""
+    """Artifacts by digest: the methods `fetch` are for a worker, and `upload` for the publisher of a swap."""
 
     def __init__(
-        self, settings: "Settings", fetch: Fetch | None = None, *, stores: Sequence[str] | None = None
+        self,
+        settings: "Settings",
+        fetch: Fetch | None = None,
+        *,
+        stores: Sequence[str] | None = None,
+        is_dry: bool = False,
     ) -> None:
         """Fetch with `fetch`, which can be cancelled; None: in a thread, enough for a command line that ends anyway.
 
         `stores`: the URLs of what to fetch from, such as a user's own file; None: the stores that the settings allow.
+        `is_dry`: an upload sends nothing, and returns where it would be.
         """
+        self._is_dry = is_dry
         self._fetch = fetch
         self._url = settings.store_url.rstrip("/")
         self._stores = settings.stores if stores is None else stores
@@ -107,11 +114,19 @@ class Store:
             if proto.sha256 and proto.sha256.lower() != digest:
                 raise _mismatch("the proto in the command", proto.sha256, digest)
             return proto.source
+        return await self._read(proto.uri or "", proto.sha256, MAX_PROTO_BYTES)
+
+    async def fetch_golden(self, golden: Golden) -> bytes:
+        """Return the document of golden answers from its store. Raises SwapError as `fetch` does."""
+        return await self._read(golden.uri, golden.sha256, MAX_GOLDEN_BYTES)
+
+    async def _read(self, uri: str, sha256: str, max_bytes: int) -> bytes:
+        """Return the content of a small artifact."""
         artifact = Artifact(
-            uri=proto.uri or "",
+            uri=uri,
             stores=self._stores,
-            sha256=proto.sha256.lower(),
-            max_bytes=MAX_PROTO_BYTES,
+            sha256=sha256.lower(),
+            max_bytes=max_bytes,
             is_unpacked=False,
             is_suspect=True,
         )
@@ -157,6 +172,10 @@ class Store:
         uri, sha256 = await asyncio.to_thread(self._put, io.BytesIO(source), name)
         return Proto(sha256, uri=uri, is_descriptor_set=proto.is_descriptor_set)
 
+    async def upload_golden(self, content: bytes) -> Golden:
+        """Upload a document of golden answers to the store, as `upload` does a file."""
+        return Golden(*await asyncio.to_thread(self._put, io.BytesIO(content), "golden.json"))
+
     async def _have(self, artifact: Artifact) -> Path:
         if self._fetch is None:
             return await _in_thread(lambda stop: fetch_now(self._cache, artifact, stop))
@@ -190,9 +209,10 @@ class Store:
         file.seek(0)
         # The name is for people; the digest is what identifies the artifact.
         place = f"{sha256}/{re.sub(r'[^A-Za-z0-9._-]', '_', name)}"
-        from hotswap.artifacts.transfer import send  # noqa: PLC0415 - fsspec: not for a client without an upload
+        if not self._is_dry:
+            from hotswap.artifacts.transfer import send  # noqa: PLC0415 - fsspec: not for a client without an upload
 
-        send(file, f"{self._url}/{place}")
+            send(file, f"{self._url}/{place}")
         return f"{without_user(self._url)}/{place}", sha256
 
 

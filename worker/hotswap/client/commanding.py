@@ -1,9 +1,10 @@
 """Commands to the control topic: written, signed if there is a key, and read back with their verdicts."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
+from hotswap.batch import Headers
 from hotswap.client import overview
 from hotswap.client.answers import PAUSE_S
 from hotswap.client.history import History
@@ -20,9 +21,16 @@ from hotswap.trust.keys import Signer
 
 
 async def write_command(
-    settings: Settings, writer: LogWriter, command: Command, signer: Signer | None, trust: Trust | None = None
+    settings: Settings,
+    writer: LogWriter,
+    command: Command,
+    signer: Signer | None,
+    trust: Trust | None = None,
+    complete: Callable[[], Awaitable[Command]] | None = None,
 ) -> Verdict:
     """Write a command and return its verdict, which is that of every worker; `trust` as for `History.of`.
+
+    `complete` returns the command as it is to be written, and is called right before.
 
     Raises:
         SwapError: OUT_OF_RANGE, its number would leave too few above it; nothing was written.
@@ -37,12 +45,7 @@ async def write_command(
         async for records in reader.to_end():
             history.receive(records)
         history.check()
-        newest = history.timeline.newest
-        # Check before writing: a log without a mark would accept such a number, as its last one.
-        if number and (why_not := out_of_reach(max(number, newest + 1), newest)):
-            raise SwapError(SwapCode.OUT_OF_RANGE, why_not)
-        value = encode_command(settings.deployment, replace(command, rules=RULES))
-        headers = signer.headers(value, topic=topic, cluster=history.fold.guard.cluster) if signer else ()
+        value, headers = record_of(history, await complete() if complete else command, signer)
         key = f"{settings.deployment}/{number}".encode()
         _, offset = await writer.append(topic, value, key=key, headers=headers, partition=0)
         deadline = time.monotonic() + settings.call_timeout_s
@@ -52,6 +55,21 @@ async def write_command(
                 raise Doubt("the command was written, but could not be read back in time: check `hotswap status`")
             history.receive(await reader.read(PAUSE_S))
     return verdict
+
+
+def record_of(history: History, command: Command, signer: Signer | None) -> tuple[bytes, Headers]:
+    """Return the value and the headers of the record by which a command follows these ones.
+
+    Raises:
+        SwapError: OUT_OF_RANGE, its number would leave too few above it.
+
+    """
+    newest, number, guard = history.timeline.newest, getattr(command, "generation", 0), history.fold.guard
+    # Check before writing: a log without a mark would accept such a number, as its last one.
+    if number and (why_not := out_of_reach(max(number, newest + 1), newest)):
+        raise SwapError(SwapCode.OUT_OF_RANGE, why_not)
+    value = encode_command(history.deployment, replace(command, rules=RULES))
+    return value, signer.headers(value, topic=guard.topic, cluster=guard.cluster) if signer else ()
 
 
 async def check_trust(settings: Settings, signer: Signer | None, revoked: Sequence[str]) -> None:

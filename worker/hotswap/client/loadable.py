@@ -17,18 +17,21 @@ def check_kind(kind: str, workers: Iterable[WorkerView], now: float) -> None:
 
     Raises SwapError KIND_MISSING, with the workers that cannot and their reasons.
     """
+    if lacking := lacking_kind(kind, workers, now):
+        raise SwapError(SwapCode.KIND_MISSING, f"nothing was written, since {lacking}")
+
+
+def lacking_kind(kind: str, workers: Iterable[WorkerView], now: float) -> str:
+    """Return which live workers cannot load models of a kind, and their reasons; empty if each of them can."""
     lacking: dict[str, list[str]] = {}
     for view in workers:
         known = view.kinds or _UNREPORTED
         if view.is_live(now) and (why := known.get(kind, no_runtime(kind, known))):
             lacking.setdefault(why, []).append(view.worker)
-    if lacking:
-        reasons = "; ".join(f"{_named(names)} ({why})" for why, names in lacking.items())
-        raise SwapError(
-            SwapCode.KIND_MISSING,
-            f"nothing was written, since live workers cannot load models of kind {kind}: {reasons}. One that stops "
-            "does not count",
-        )
+    if not lacking:
+        return ""
+    reasons = "; ".join(f"{_named(names)} ({why})" for why, names in lacking.items())
+    return f"live workers cannot load models of kind {kind}: {reasons}. One that stops does not count"
 
 
 def _named(names: list[str]) -> str:

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from hotswap.client import protos
 from hotswap.codec.proto import Schema
+from hotswap.codec.versions import next_step
 from hotswap.errors import SwapError
 from hotswap.gateway.deployment import Deployment
-from hotswap.packages.versions import FIRST, next_version
 
 EMPTY = """syntax = "proto3";
 
@@ -26,7 +26,6 @@ message Prediction {
 """The initial proto without a draft or a serving one."""
 
 _PLACE = re.compile(r"model\.proto:(\d+):")
-_STEPS = ("major", "minor", "patch")
 _CONTEXT = 2
 
 
@@ -72,7 +71,5 @@ def difference(deployment: Deployment, text: str, schema: Schema) -> Difference:
     diff = difflib.unified_diff(before.splitlines(), text.splitlines(), lineterm="", n=_CONTEXT)
     tones = {"+": "add", "-": "drop", "@": "place"}
     lines = [(tones.get(line[:1], ""), line) for line in list(diff)[2:]]
-    number, reasons = next_version(FIRST, deployment.served.schema, schema)
-    pairs = zip(number.split("."), FIRST.split("."), strict=True)
-    place = next(at for at, (now, was) in enumerate(pairs) if now != was)
-    return Difference(lines, _STEPS[place], reasons)
+    step, reasons = next_step(deployment.served.schema, schema)
+    return Difference(lines, step, reasons)

@@ -17,6 +17,7 @@ from hotswap.client import protos
 from hotswap.client.change import read_proto
 from hotswap.codec.proto import Schema
 from hotswap.codec.text.hints import explain_header
+from hotswap.codec.versions import FIRST, Version, next_version
 from hotswap.errors import SwapCode, SwapError, UsageError
 from hotswap.generation import Configuration, Proto, frozen
 from hotswap.host.describe import ask
@@ -29,7 +30,6 @@ from hotswap.packages.package import encode_samples, open_package, schema_of
 from hotswap.packages.packing import Content
 from hotswap.packages.sample import Sample, open_sample
 from hotswap.packages.staged import check, loading
-from hotswap.packages.versions import FIRST, Version, next_version
 from hotswap.runtimes.kinds import kinds, runtime_of
 from hotswap.settings import Settings
 

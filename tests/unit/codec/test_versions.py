@@ -1,8 +1,8 @@
 import pytest
 
 from hotswap.codec.proto import compile as compile_proto
+from hotswap.codec.versions import next_version
 from hotswap.errors import UsageError
-from hotswap.packages.versions import next_version
 
 OLD = """syntax = "proto3";
 service Model { rpc transform(Frame) returns (Prediction); }

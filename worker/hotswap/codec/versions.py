@@ -22,6 +22,13 @@ from hotswap.errors import UsageError
 FIRST: Final = "1.0.0"
 
 
+class VersionStep(NamedTuple):
+    """The step from one version to the next: `name` is major, minor or patch."""
+
+    name: str
+    reasons: tuple[str, ...]
+
+
 class Version(NamedTuple):
     """A version, and the reasons for the step from the previous one."""
 
@@ -39,12 +46,23 @@ def next_version(previous: str, old: Schema, new: Schema) -> Version:
     if not re.fullmatch(r"(0|[1-9]\d{0,8})(\.(0|[1-9]\d{0,8})){2}", previous):
         raise UsageError(f"version {previous!r} is not three numbers: write it as 1.2.3")
     major, minor, patch = map(int, previous.split("."))
+    step = next_step(old, new)
+    numbers = {
+        "major": f"{major + 1}.0.0",
+        "minor": f"{major}.{minor + 1}.0",
+        "patch": f"{major}.{minor}.{patch + 1}",
+    }
+    return Version(numbers[step.name], step.reasons)
+
+
+def next_step(old: Schema, new: Schema) -> VersionStep:
+    """Return the step from the version of `old` to that of `new`."""
     breaking, added = _differences(old, new)
     if breaking:
-        return Version(f"{major + 1}.0.0", tuple(breaking))
+        return VersionStep("major", tuple(breaking))
     if added:
-        return Version(f"{major}.{minor + 1}.0", tuple(added))
-    return Version(f"{major}.{minor}.{patch + 1}", ("the contract is the same",))
+        return VersionStep("minor", tuple(added))
+    return VersionStep("patch", ("the contract is the same",))
 
 
 def _differences(old: Schema, new: Schema) -> tuple[list[str], list[str]]:
