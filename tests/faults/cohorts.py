@@ -33,6 +33,7 @@ class Lot:
     """Partition -> the first offset that it answers, and when a command said so."""
     others_ms: float = math.inf
     """Since when it may score those that no command has named."""
+    is_staged: bool = False
     replaces: int = 0
     abandoned_ms: float = math.inf
 
@@ -60,7 +61,8 @@ class Lots(Fold):
         if verdict and verdict.outcome == "" and kind in ("swap", "rollback"):
             cut_over = getattr(command, kind).cut_over
             others_ms = math.inf if cut_over.staged else timestamp_ms
-            self._give(Lot(verdict.generation, others_ms=others_ms), cut_over.offsets, timestamp_ms)
+            lot = Lot(verdict.generation, others_ms=others_ms, is_staged=cut_over.staged)
+            self._give(lot, cut_over.offsets, timestamp_ms)
         return verdict
 
     def _give(self, lot, offsets, timestamp_ms):
@@ -194,8 +196,8 @@ class InParts(Verifier):
         for lot in self.lots.values():
             offset, cut_ms = lot.cuts.get(partition, (0, lot.others_ms))
             is_explicit = partition in lot.cuts
-            if not is_explicit and lot.replaces and not _has_scored(partition, lot.replaces, course, self._announced):
-                continue
+            if not is_explicit and not lot.is_staged and not _takes_over(partition, lot, course, self._announced):
+                continue  # it may score the partition once it is loaded, or not at all
             until_ms = self.cut_offs.known_from_ms(cut_ms) if is_explicit else cut_ms + FOLLOWS_S * 1_000
             kind = "abandonment" if lot.replaces else "promotion"
             for seen in course:
@@ -227,10 +229,12 @@ def strays(partition, course, lots, announced):
         if mine[0].offset < cut:
             text = f"answered by generation {number}, which begins at {cut} here"
             yield "wrong_cut", partition, mine[0].offset, text
-        if lot.replaces and not _has_scored(partition, lot.replaces, course, announced):
+        if lot.replaces and not _takes_over(partition, lot, course, announced):
             text = f"answered by generation {number}, which stands in for {lot.replaces}, which never scored here"
             yield "stray", partition, mine[0].offset, text
 
 
-def _has_scored(partition, generation, course, announced):
-    return (partition, generation) in announced or any(seen.generation == generation for seen in course)
+def _takes_over(partition, lot, course, announced):
+    """Whether a generation stands in for another one that has scored a partition."""
+    was_there = (partition, lot.replaces) in announced or any(seen.generation == lot.replaces for seen in course)
+    return bool(lot.replaces) and was_there

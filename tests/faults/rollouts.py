@@ -22,7 +22,6 @@ from hotswap.kafka.topics.admin import Admin
 
 _READY_S = 90
 _SCORED_S = 90
-_CANARY = Fraction(1, 4)
 _CANARY_S = 6
 _PAUSE_S = 2.0
 
@@ -70,19 +69,21 @@ class Acts:
         self.figures = Counter()
         self.may = {partition: {1} for partition in range(arena.terms.partitions)}
         self._before = dict(self.may)
+        count = arena.terms.partitions
+        self._quarter = Fraction(max(1, count // 4), count)
         self._models = itertools.cycle(MODELS[::-1])  # the fleet begins with the first one
 
     # ---- the acts
 
     async def canary(self):
         """Give a quarter of the partitions to a generation, and then all."""
-        staged = await self.stage(rollout=Rollout(canary=_CANARY))
+        staged = await self.stage(rollout=Rollout(canary=self._quarter))
         await self._canary(staged)
         await self.promote(staged.generation, None)
 
     async def canary_abandoned(self):
         """Give a quarter to a generation, and take it back."""
-        staged = await self.stage(rollout=Rollout(canary=_CANARY))
+        staged = await self.stage(rollout=Rollout(canary=self._quarter))
         await self._canary(staged)
         await self._abandon(staged)
 

@@ -256,7 +256,7 @@ SCENARIOS = {
             promise="generations come to a canary, to some partitions at a time, or are staged with another proto, and "
             "are promoted or abandoned while workers die, sleep or come and go: none scores what it was not given",
             play=rollouts,
-            seconds=600,
+            seconds=720,
             terms=Terms(partitions=8, keys=40, settings=QUICK_SESSION),
             arena=Partly,
         ),
