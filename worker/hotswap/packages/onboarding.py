@@ -15,6 +15,7 @@ from typing import NamedTuple
 from hotswap.artifacts.detect import find_kind, find_model
 from hotswap.client import protos
 from hotswap.client.change import read_proto
+from hotswap.client.scoring import check
 from hotswap.codec.proto import Schema
 from hotswap.codec.text.hints import explain_header
 from hotswap.codec.versions import FIRST, Version, next_version
@@ -29,7 +30,7 @@ from hotswap.packages.functions import draft_functions, rows_of
 from hotswap.packages.package import encode_samples, open_package, schema_of
 from hotswap.packages.packing import Content
 from hotswap.packages.sample import Sample, open_sample
-from hotswap.packages.staged import check, loading
+from hotswap.packages.staged import loading
 from hotswap.runtimes.kinds import kinds, runtime_of
 from hotswap.settings import Settings
 

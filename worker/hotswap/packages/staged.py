@@ -7,12 +7,8 @@ from pathlib import Path
 
 from hotswap.client.change import artifact_of
 from hotswap.environments.guests import interpreter_for
-from hotswap.host.facts import Description
 from hotswap.host.load import Load, local_load
-from hotswap.host.parent import ModelHost
 from hotswap.settings import Settings
-
-_DEADLINE_S = 10.0  # of a batch; unused, since the samples are scored while the host starts
 
 
 @asynccontextmanager
@@ -26,12 +22,3 @@ async def loading(settings: Settings, model: Path, kind: str, *, is_served: bool
         interpreter_for(settings, kind, artifact) if is_served else nullcontext() as interpreter,
     ):
         yield partial(local_load, settings, kind, artifact, interpreter)
-
-
-async def check(load: Load) -> Description:
-    """Load, score the samples, and return what the host says of itself. Raises SwapError."""
-    host = ModelHost(load=load, deadline_s=_DEADLINE_S, on_restart=lambda _: None, on_unknown=lambda _, __: None)
-    try:
-        return await host.start()
-    finally:
-        await host.stop()
