@@ -21,7 +21,8 @@ side_by_side := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 deciding := $(addprefix tests/unit/,artifacts pipeline trust \
 	$(addprefix client/test_,abort.py deletion.py findings.py hanging.py later_clients.py loadable.py needed.py \
 	overview.py trend.py) $(addprefix kafka/,partition topics/test_records.py transactions wire) \
-	test_agenda.py test_agenda_decisions.py test_agenda_failures.py test_later_commands.py test_progress.py test_swap.py)
+	test_agenda.py test_agenda_decisions.py test_agenda_failures.py test_agenda_promotions.py test_later_commands.py \
+	test_progress.py test_promotions.py test_swap.py)
 
 # The tests start a thousand Pythons: each would compile anew what it imports, which takes more than half a second, and
 # with numpy start a thread for each core, which nobody uses.
@@ -30,7 +31,7 @@ export OPENBLAS_NUM_THREADS := 1
 
 # Each is a proof under fire of its own, minutes long: make kills, or make kills SEED=7 SECONDS=60 PARTITIONS=64. With
 # TRANSACTIONS=1 their clusters begin with transaction.version 1, as one that was upgraded to Kafka 4 without raising it.
-PROOFS := kills kills-swaps kills-named failpoints zombies broker storm takeover drain scaling swaps bad-swaps commands \
+PROOFS := kills kills-swaps kills-named failpoints zombies broker storm takeover drain scaling swaps rollouts bad-swaps commands \
 	at-least-once everything cluster million fuzz fuzz-records fuzz-protos both-ways gateways \
 	late-copies transaction-versions epochs
 RED := red-at-least-once red-unfenced
@@ -107,7 +108,7 @@ versions: setup ## a fleet, its broker and a swap under fire on each version of 
 rights: setup ## each right of a worker and of a client taken away, on a Kafka that enforces them: a table (five minutes)
 	@$(call play,rights)
 
-upgrade: setup ## workers replaced one by one by another version's and back, with swaps by clients of both (FROM=commit or checkout)
+upgrade: setup ## workers replaced one by one by another version's, back and for good, with swaps by clients of both (FROM=commit or checkout)
 	@$(call play,upgrade) $(addprefix --old ,$(FROM))
 
 renewals: setup ## certificates, tokens and sessions that end while two fleets work, renewed without a restart (five minutes)

@@ -14,8 +14,9 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from demo_stream import Stream
 from hotswap import logs
 from hotswap.cli.exits import exit_code
 from hotswap.client.answers import Answers
-from hotswap.client.change import Change, Receipt
+from hotswap.client.change import Change, Receipt, Rollout
 from hotswap.client.client import Client
 from hotswap.errors import HotswapError, SwapError
 from hotswap.kafka.topics.admin import Admin
@@ -73,13 +74,13 @@ def scenes(iris: Domain, cancer: Domain, garbage: Path) -> list[Scene]:
             is_refused=True,
         ),
         Scene(
-            title="re-purpose for breast cancer",  # another model and another proto: cut after the backlog
-            send=lambda client: client.swap(Change(model=oncology, proto=PROTOS / "cancer.proto")),
+            title="re-purpose for breast cancer",  # another model and another proto: staged first, then cut
+            send=lambda client: client.swap(Change(model=oncology, proto=PROTOS / "cancer.proto", rollout=Rollout())),
             domain=cancer,
         ),
         Scene(
             title="roll back to the irises",
-            send=lambda client: client.rollback(),
+            send=lambda client: client.rollback(rollout=Rollout()),
             domain=iris,
         ),
     ]
@@ -94,7 +95,7 @@ async def play(
         moments = []
         async with beside(workers.watch(), stream.follow(answers), stream.publish(), screen.follow(stream)):
             for scene in scenes:
-                moments.append(await command(scene, client, stream, screen, workers.size))
+                moments.append(await command(scene, client, stream, screen))
                 if scene is scenes[0]:
                     await everyone_at_work(client, workers.size)
                     stream.start()
@@ -111,24 +112,12 @@ async def everyone_at_work(client: Client, size: int) -> None:
         await asyncio.sleep(WATCH_S)
 
 
-async def everyone_knows(client: Client, receipt: Receipt, size: int) -> None:
-    """Waits until each worker has read the command: until then it would decode requests of a new proto with the old."""
-    knowing = set[str]()
-    async with aclosing(client.outcomes(receipt)) as outcomes:
-        async for told in outcomes:
-            knowing.add(told.worker)
-            if len(knowing) == size:
-                return
-
-
-async def command(scene: Scene, client: Client, stream: Stream, screen: Screen, size: int) -> Moment:
-    """Sends a command to `size` workers, and awaits the outcome on each."""
+async def command(scene: Scene, client: Client, stream: Stream, screen: Screen) -> Moment:
+    """Sends a command, and awaits the outcome on each worker; the stream changes over at the cut."""
     screen.now = scene.title
     began = time.time()
-    async with stream.switched_to(scene.domain):
-        receipt = await scene.send(client)
-        await everyone_knows(client, receipt, size)
-    answer = await client.await_swap(receipt)
+    receipt = await scene.send(client)
+    answer = await client.await_swap(receipt, changing_over=partial(stream.switched_to, scene.domain))
     reason = next((f"{told.code}: {told.message}" for told in answer.told.values() if not told.is_good), "")
     if answer.is_good == scene.is_refused:
         raise SwapError("UNEXPECTED", f"{scene.title}: {reason or 'it was not refused'} {', '.join(answer.missing)}")

@@ -80,7 +80,7 @@ class Screen:
         self._console.print(_scores(count))
         self.say("")
         self._console.print(_gaps(count, moments))
-        self.say("A swap to another proto is cut after the backlog: what is asked then waits for it.")
+        self.say("A swap to another proto is staged first: publishers pause from its cut until all workers know it.")
         verdict = f"[red]✗ {escape(', '.join(count.faults))}[/]" if count.faults else "[green]✓ all as promised[/]"
         shown = picture.relative_to(Path.cwd()) if picture.is_relative_to(Path.cwd()) else picture
         self.say(f"{verdict}, the picture of it is {escape(str(shown))}")

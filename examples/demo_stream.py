@@ -67,13 +67,10 @@ class Stream:
     async def switched_to(self, domain: Domain) -> AsyncIterator[None]:
         """Publishes nothing within the block, and rows of another domain after it.
 
-        A swap to another proto is cut after the backlog: what was published before the command is for the old
-        generation, and what is published after it is for the new one. So a publisher waits until each worker has read
-        the command (some tenths of a second), not for the swap (some seconds).
+        A swap to another proto is staged, and then cut: what was published before the cut is for the old generation,
+        and what is published after it is for the new one. So a publisher waits from the cut until all workers have read
+        where it is (some hundredths of a second), not for the swap.
         """
-        if domain is self._domain:
-            yield
-            return
         async with self._publishing:
             yield
             self._domain = domain

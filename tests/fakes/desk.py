@@ -1,6 +1,6 @@
 """A worker's agenda without hosts, clock or Kafka, and its actions in words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from hotswap.agenda.actions import Action, Cancel, Join, KeepStandby, Report, Retire, Stage, StayOut
@@ -9,7 +9,7 @@ from hotswap.batch import Position
 from hotswap.errors import SwapCode, SwapError
 from hotswap.generation import Model, Proto
 from hotswap.pipeline.states import PartitionState
-from hotswap.swap.command import SwapCommand
+from hotswap.swap.command import AbandonCommand, Outcome, PromoteCommand, SwapCommand
 from hotswap.swap.timeline import Timeline
 
 
@@ -27,6 +27,20 @@ class Desk:
         model = Model(f"m{number}", "a" * 64, kind)
         command = SwapCommand(command_id=f"c{number}", generation=number, model=model, proto=Proto.inline("x"), **parts)
         assert self.timeline.receive(command, 0).outcome is None
+
+    def promote(self, number: int, cut: Mapping[int, int] | None = None, *, is_complete: bool = False) -> None:
+        self._apply(PromoteCommand(command_id=self._id(), generation=number, cut=cut or {}, is_complete=is_complete))
+
+    def abandon(self, abandoned: int, to: int = 0, cut: Mapping[int, int] | None = None) -> None:
+        """Abandon a generation; the one in its place has the next number."""
+        number = self.timeline.newest + 1
+        self._apply(AbandonCommand(command_id=self._id(), generation=number, abandoned=abandoned, to=to, cut=cut or {}))
+
+    def _id(self) -> str:
+        return f"revision {self.timeline.revision}"
+
+    def _apply(self, command: PromoteCommand | AbandonCommand) -> None:
+        assert self.timeline.receive(command, 0).outcome is Outcome.APPLIED
 
     def stands(self, floor: int, offset: int = 50, partition: int = 0, **more: Any) -> None:
         """Set the state of a partition that this worker owns."""

@@ -39,7 +39,15 @@ class FakeAdmin:
 
     async def lags(self, group: str, topic: str) -> tuple[Lag, ...]:
         await self.partitions(topic)
-        return tuple(Lag(number, 0, end, 0) for number, end in self.cluster.ends(topic).items())
+        scored = self.cluster.scored
+        return tuple(Lag(number, 0, end, scored.get(number, 0)) for number, end in self.cluster.ends(topic).items())
+
+    async def offsets_at(self, topic: str, partitions: Iterable[int], at_ms: int) -> dict[int, int | None]:
+        records = {number: self.cluster.topics[topic][number] for number in partitions}
+        return {
+            number: next((one.offset for one in each if one.timestamp >= at_ms), None)
+            for number, each in records.items()
+        }
 
     async def committed(self, group: str, topic: str, partitions: Iterable[int] | None = None) -> dict[int, Committed]:
         cluster = self.cluster

@@ -111,7 +111,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, help="how long, or how many, instead of the scenario's own measure")
     parser.add_argument("--partitions", type=int, help="of the requests topic, instead of the scenario's own number")
     parser.add_argument("--keep", type=Path, help="folder for the workers' logs and the journal")
-    parser.add_argument("--old", default=upgrade.BEGAN_WITH, help="of the upgrade: the commit, or a checkout's folder")
+    parser.add_argument("--old", help="of the upgrade: the commit of another version, or a checkout's folder")
     parser.add_argument("--worker", type=Path, default=ROOT, help="of the attacks: the checkout that is attacked")
     asked = parser.parse_args()
     if is_recording() and asked.worker != ROOT:

@@ -48,6 +48,8 @@ class Terms:
     bad_share: float = 0.02
     is_mixed: bool = False
     """Whether workers of an earlier version answer requests, too."""
+    keys: int = 0
+    """How many the requests have, each with a partition of its own; 0: each request has another, and goes anywhere."""
     settings: dict = field(default_factory=dict)
     verified_as: str = "exactly_once"
     prelude: str = ""
@@ -129,6 +131,7 @@ class Arena:
             seed=self.seed,
             bad_share=self.terms.bad_share,
             is_mixed=self.terms.is_mixed,
+            keys=self.terms.keys,
         )
         self.verifier = self.verifier_of(
             topics=Names(*topics),
@@ -306,7 +309,7 @@ async def run(scenario, *, seed, seconds, folder, say=print):
     """Run one scenario to its verdict; return the arena, which has the figures and findings."""
     say(f"{scenario.name}: seed {seed}, {seconds} s, on {os.cpu_count()} cores; {scenario.promise}")
     brokers = scenario.brokers(seed=seed)
-    async with Arena(terms=scenario.terms, seed=seed, folder=folder, say=say, brokers=brokers) as arena:
+    async with scenario.arena(terms=scenario.terms, seed=seed, folder=folder, say=say, brokers=brokers) as arena:
         try:
             await scenario.play(arena, seconds)
         except AssertionError as broken:

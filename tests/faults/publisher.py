@@ -1,9 +1,9 @@
 """A publisher in a separate process that journals every request that the broker has acknowledged.
 
-Run as a script, it is the child: it reads a rate per line (requests per second) from its standard input and ends when
-that closes, so it never outlives its parent. A line of the journal is `partition offset digest kind`: the digest is the
-first 16 hex digits of the value's SHA-256, the kind `good` or the code with which the request must be refused; the
-offset is -1 if the broker did not tell it.
+Run as a script, it is the child: it reads words from its standard input, a rate (requests per second), the name of the
+example whose rows it is to publish from here on, or `rest`, and ends when that closes, so it never outlives its parent.
+A line of the journal is `partition offset digest kind`: the digest is the first 16 hex digits of the value's SHA-256,
+the kind `good` or the code with which the request must be refused; the offset is -1 if the broker did not tell it.
 """
 
 import asyncio
@@ -18,17 +18,19 @@ import struct
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 from confluent_kafka import KafkaError, Producer
 
-_IRIS = Path(__file__).parents[2] / "examples" / "data" / "iris.csv"
+_EXAMPLES = Path(__file__).parents[2] / "examples"
 # A broker that is down for a minute must not fail a request: one that times out may have been written all the same, and
 # then the expected outcome would be unknown.
 _GIVE_UP_S = 180
 # librdkafka may acknowledge nothing: seen once at the end, for six minutes, after a broker was stopped and started (two
 # timeouts of each request did not end it), and once for the first 90 s. Then another client writes what it holds.
 _STALLED_S = 30
+_REST = "rest"
 
 
 class Publisher:
@@ -63,8 +65,25 @@ class Publisher:
 
     def rate(self, per_second):
         """Set the rate, in requests per second; 0 pauses."""
-        self._process.stdin.write(f"{per_second}\n")
+        self._tell(per_second)
+
+    def change_over(self, example):
+        """Publish the rows of this example from here on."""
+        self._tell(example)
+
+    def _tell(self, word):
+        self._process.stdin.write(f"{word}\n")
         self._process.stdin.flush()
+
+    async def rest(self, timeout=_GIVE_UP_S):
+        """Pause, and wait until all that was published is acknowledged."""
+        sign = _sign_of(self._journal)
+        sign.unlink(missing_ok=True)
+        self._tell(_REST)
+        async with asyncio.timeout(timeout):
+            while not sign.exists():
+                assert self._process.poll() is None, "the publisher has ended: see its traceback"
+                await asyncio.sleep(0.02)
 
     async def reach(self, count, timeout=90):
         """Wait until so many more requests are acknowledged."""
@@ -93,35 +112,53 @@ class Publisher:
             process.communicate()
 
 
-def requests(*, partitions, seed, bad_share=0.0, is_mixed=False):
+def requests(*, partitions, seed, bad_share=0.0, is_mixed=False, keys=0, rows_of=lambda: "iris"):
     """Yield requests without end: partition, key, value, headers, kind; the same seed gives the same ones.
 
-    `is_mixed`: workers of an earlier version answer some, so there are none on which the versions differ.
+    `is_mixed`: workers of an earlier version answer some, so there are none on which the versions differ. `keys`: there
+    are so many, each with a partition that it stays in; 0: each request has its own, and goes anywhere. `rows_of`
+    returns the name of the example whose rows are published now.
     """
     bad = _BAD[:-_NEWER] if is_mixed else _BAD
     chance = random.Random(seed)
-    values = iris()
     sequence = 0
     while True:
-        key = b"%d" % sequence
-        value, headers, kind = chance.choice(values), [("request-id", key)], "good"
+        number = b"%d" % sequence
+        value, headers, kind = chance.choice(rows(rows_of())), [("request-id", number)], "good"
         if chance.random() < bad_share:
             kind, extra, bad_value = chance.choice(bad)
             value = value if bad_value is None else bad_value
             headers += [*extra, ("expect", kind.encode())]
-        yield chance.randrange(partitions), key, value, headers, kind
+        if keys:
+            key = int(keys * chance.random() ** 2)  # some are asked for far more often than others
+            yield key % partitions, b"key %d" % key, value, headers, kind
+        else:
+            yield chance.randrange(partitions), number, value, headers, kind
         sequence += 1
 
 
 def iris():
-    """The rows of examples/data/iris.csv as messages of examples/protos/iris.proto: fields 1 to 4, each a double."""
-    with _IRIS.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    names = ("sepal_length", "sepal_width", "petal_length", "petal_width")
-    # The tag of field n as a double (wire type 1) is n << 3 | 1.
+    """The rows of examples/data/iris.csv as messages of examples/protos/iris.proto."""
+    return rows("iris")
+
+
+@cache
+def rows(example):
+    """Return the rows of an example as messages of its proto, whose fields are doubles, in the order of the columns."""
+    with (_EXAMPLES / "data" / f"{example}.csv").open(newline="") as file:
+        header, *lines = csv.reader(file)
+    # The tag of field n as a double (wire type 1) is n << 3 | 1; as a varint, it has a second byte from field 16 on.
+    tags = [n << 3 | 1 for n in range(1, len(header))]  # the last column is the class
+    heads = [bytes([tag]) if tag < 1 << 7 else bytes([tag & 0x7F | 0x80, tag >> 7]) for tag in tags]
     return [
-        b"".join(struct.pack("<Bd", n << 3 | 1, float(row[name])) for n, name in enumerate(names, 1)) for row in rows
+        b"".join(head + struct.pack("<d", float(value)) for head, value in zip(heads, line, strict=False))
+        for line in lines
     ]
+
+
+def _sign_of(journal):
+    """Return the file that the child makes once it is at rest."""
+    return Path(f"{journal}.at-rest")
 
 
 # Code, headers, and the value if that is what is bad.
@@ -149,7 +186,9 @@ class Child:
 
     def __init__(self, *, bootstrap, topic, journal, **kind):
         self._topic = topic
-        self._requests = requests(**kind)
+        self._rate, self._rows, self._is_to_rest = 0.0, "iris", False
+        self._requests = requests(rows_of=lambda: self._rows, **kind)
+        self._sign = _sign_of(journal)
         self._journal = Path(journal).open("ab", buffering=0)  # noqa: SIM115 - open as long as the process
         self._lines = []
         self._unacknowledged = {}
@@ -168,7 +207,7 @@ class Child:
         self._producer = Producer(self._settings)
 
     def run(self):
-        rate, owed, last = 0.0, 0.0, time.monotonic()
+        owed, last = 0.0, time.monotonic()
         commands = selectors.DefaultSelector()
         commands.register(0, selectors.EVENT_READ)
         while True:
@@ -176,13 +215,24 @@ class Child:
                 said = os.read(0, 1024)
                 if not said:
                     return self.finish()
-                rate = float(said.split()[-1])
+                self._obey(said.decode().split())
             now = time.monotonic()
             # Never more than a second's worth at once, after this process was kept from running.
-            owed, last = min(owed + (now - last) * rate, rate), now
+            owed, last = min(owed + (now - last) * self._rate, self._rate), now
             self.publish(int(owed))
             owed -= int(owed)
             self.hear()
+            if self._is_to_rest and not self._unacknowledged:
+                self._is_to_rest = False
+                self._sign.touch()
+
+    def _obey(self, words):
+        for word in words:
+            self._is_to_rest = word == _REST
+            if word[0].isdigit() or self._is_to_rest:
+                self._rate = 0.0 if self._is_to_rest else float(word)
+            else:
+                self._rows = word
 
     def hear(self):
         """Journal what is acknowledged; a client that acknowledges nothing from the start is replaced."""
@@ -221,7 +271,8 @@ class Child:
 
     def _publish(self, partition, key, value, headers, kind):
         line = f"{hashlib.sha256(value).hexdigest()[:16]} {kind}\n"
-        self._unacknowledged[key] = partition, key, value, headers, kind
+        (_, number), *_ = headers
+        self._unacknowledged[number] = partition, key, value, headers, kind
 
         def acknowledge(error, message):
             if error is not None and error.code() in (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT):
@@ -232,10 +283,10 @@ class Child:
                 self._publish(partition, key, value, headers, kind)
                 return
             if error is not None:
-                raise RuntimeError(f"request {key.decode()} was given up by the client: {error}")
+                raise RuntimeError(f"request {number.decode()} was given up by the client: {error}")
             # A broker that has a batch already, whose first answer was lost, says so without its offset.
             offset = -1 if message.offset() is None else message.offset()
-            del self._unacknowledged[key]
+            del self._unacknowledged[number]
             self._lines.append(f"{message.partition()} {offset} {line}")
 
         self._producer.produce(self._topic, value, key, partition, headers=headers, on_delivery=acknowledge)

@@ -16,6 +16,7 @@ from faults.epochs import epochs
 from faults.everything import everything
 from faults.kinds_in_turn import ALL_KINDS, kinds_in_turn
 from faults.late_copies import late_copies
+from faults.rollouts import Partly, rollouts
 from faults.scaling import as_deployed, scaling
 from faults.swaps import swaps
 from faults.transaction_versions import transaction_versions
@@ -44,6 +45,7 @@ class Scenario:
     seconds: float = 0
     terms: Terms = field(default_factory=Terms)
     brokers: Callable[..., AbstractAsyncContextManager] = proxied_kafka
+    arena: type[Arena] = Arena
 
 
 async def kills(arena, seconds, every_s=3.0):
@@ -248,6 +250,15 @@ SCENARIOS = {
             play=swaps,
             seconds=1_000,
             terms=Terms(per_second=500, workers=1),
+        ),
+        Scenario(
+            name="rollouts",
+            promise="generations come to a canary, to some partitions at a time, or are staged with another proto, and "
+            "are promoted or abandoned while workers die, sleep or come and go: none scores what it was not given",
+            play=rollouts,
+            seconds=600,
+            terms=Terms(partitions=8, keys=40, settings=QUICK_SESSION),
+            arena=Partly,
         ),
         Scenario(
             name="everything",

@@ -101,6 +101,11 @@ class Watcher:
         """
         return await asyncio.to_thread(self._settle, timeout_s, sought)
 
+    def look(self, question):
+        """Return what a function finds in the verifier, which receives nothing meanwhile."""
+        with self._lock:
+            return question(self._verifier)
+
     # ---- the thread
 
     def _run(self):
@@ -144,7 +149,7 @@ class Watcher:
         committed, ends = {}, {}
         while self._error is None:
             try:
-                ends, committed = self._all_ends(), self._committed()
+                ends, committed = self._all_ends(), self.committed()
                 if self._is_at_rest(committed, ends) or self._has_found(sought):
                     break
             except KafkaException:
@@ -206,7 +211,7 @@ class Watcher:
             ends.setdefault(place.topic, {})[place.partition] = found
         return ends
 
-    def _committed(self):
+    def committed(self):
         """Partition -> offset and metadata that the workers' group has committed; (-1, None): none."""
         places = [TopicPartition(*place) for place in self._partitions if place[0] == self._names.requests]
         asked = [ConsumerGroupTopicPartitions(self._group, places)]

@@ -117,7 +117,7 @@ class Deployment:
         given = self.settings.model_dump(mode="json", include=self.settings.model_fields_set)
         variables = {f"HOTSWAP_{key.upper()}": str(value) for key, value in given.items()}
         path = os.pathsep.join([str(code / "worker"), *filter(None, [os.environ.get("PYTHONPATH")])])
-        if python:
+        if python and python != Path(sys.executable):
             path, child = "", (str(python), *CHILD[1:])
         variables |= {"HOTSWAP_WORKER_ID": worker, "PYTHONPATH": path, **environment}
         log, environment, words = self.folder / f"{worker}.log", os.environ | variables, child or self.child

@@ -3,7 +3,8 @@
 from model.defects import Mutant
 
 _FOUND_BY = tuple(
-    f"tests/unit/test_{name}.py" for name in ("agenda", "agenda_decisions", "agenda_failures", "progress")
+    f"tests/unit/test_{name}.py"
+    for name in ("agenda", "agenda_decisions", "agenda_failures", "agenda_promotions", "progress")
 )
 
 
@@ -127,8 +128,8 @@ RULES = [
     _rule(
         "what leaves a partition waiting is let finish",
         "agenda.progress:Progress.would_end",
-        "all(at.floor <= number and may_score(partition, at.offset) for partition, at in waiting.items())",
-        "any(at.floor <= number and may_score(partition, at.offset) for partition, at in waiting.items())",
+        "all(at.floor <= number and may_score(partition, at) for partition, at in waiting.items())",
+        "any(at.floor <= number and may_score(partition, at) for partition, at in waiting.items())",
     ),
     _rule(
         "what ends no wait is let finish",
@@ -236,27 +237,27 @@ RULES = [
     _rule(
         "no worker asks where others stand",
         "agenda.agenda:Agenda.must_look",
-        "is_due and (is_behind or not self._is_prepared)",
+        "is_due and (is_behind or is_partial or not self._is_prepared)",
         "False",
     ),
     _rule(
         "who serves asks for ever",
         "agenda.agenda:Agenda.must_look",
-        "is_due and (is_behind or not self._is_prepared)",
+        "is_due and (is_behind or is_partial or not self._is_prepared)",
         "is_due",
     ),
     _rule(
         "who is behind does not ask",
         "agenda.agenda:Agenda.must_look",
-        "is_behind or not self._is_prepared",
-        "not self._is_prepared",
+        "is_behind or is_partial or not self._is_prepared",
+        "is_partial or not self._is_prepared",
     ),
     _rule("a cut ahead is not watched", "agenda.agenda:Agenda.must_look", "return True", "pass"),
     _rule(
         "a cut is watched after it",
         "agenda.agenda:Agenda.must_look",
-        "is_cut_ahead and (len(loaded) != 1 or self._decide(now, own).next is not None)",
-        "is_cut_ahead or (len(loaded) != 1 or self._decide(now, own).next is not None)",
+        "len(loaded) != 1 or self._decide(now, own).next is not None",
+        "True",
     ),
     _rule(
         "a worker joins without knowing where it stands",
@@ -318,5 +319,5 @@ RULES = [
     _rule("a decision outlives a pause", "agenda.agenda:Agenda._inputs", "self._timeline.is_paused", "False"),
     _rule("a decision outlives a rest", "agenda.agenda:Agenda._inputs", "self._resting(now, own)", "None"),
     _rule("a decision outlives the time of a staging", "agenda.agenda:Agenda._inputs", "self._is_late(now)", "None"),
-    _rule("a decision outlives a swap", "agenda.agenda:Agenda._inputs", "self._timeline.newest", "None"),
+    _rule("a decision outlives a swap", "agenda.agenda:Agenda._inputs", "self._timeline.revision", "None"),
 ]

@@ -103,8 +103,8 @@ DEFECTS = [
     Mutant(
         "a generation is let go while it scores",
         "hotswap.agenda.agenda:Agenda._unneeded",
-        "kept |= {state.in_hand for state in own.values() if state.in_hand is not None}",
-        "pass",
+        "kept |= {state.in_hand for state in own.values() if state.in_hand is not None} | self.progress.newest_intact",
+        "kept |= self.progress.newest_intact",
         "I11",
     ),
     Mutant(

@@ -32,7 +32,7 @@ from model.chances import (
     topics,
     workers,
 )
-from model.law import Command
+from model.meaning import Command
 from model.steps import WRITES, Call, Process
 from model.world import PARTITIONS, World
 
@@ -48,8 +48,9 @@ class Happenings(RuleBasedStateMachine):
 
     # ------------------------------------------------------------------ how it begins
 
-    @initialize(is_warm=st.sampled_from([True, True, True, False]))
-    def begin(self, *, is_warm: bool) -> None:
+    @initialize(is_warm=st.sampled_from([True, True, True, False]), version=st.sampled_from([1, 2, 2]))
+    def begin(self, *, is_warm: bool, version: int) -> None:
+        self.world.version = version
         if is_warm:
             self.swap(model(0), PROTOS[0])
         self.slots = [self.world.start(f"worker-{number}") for number in range(WORKERS)]

@@ -1,108 +1,21 @@
-"""The law that the model holds the workers to: a second implementation, independent of worker/hotswap/swap.py.
+"""The law that the model holds the workers to: a second implementation, independent of the worker's own.
 
-`Fold` interprets the control log, `is_due` decides which generation may answer a request, and `Verifier` checks that
-what becomes visible in Kafka keeps the promises I1 to I5 and I11 of ARCHITECTURE.md.
+meaning.py interprets the control log, `is_due` decides which generation may answer a request, and `Verifier` checks
+that what becomes visible in Kafka keeps the promises I1 to I5 and I11 of ARCHITECTURE.md.
 """
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 from hotswap.batch import Headers, Record
-from hotswap.generation import Configuration, Model, Proto
+from hotswap.generation import Configuration
 from hotswap.settings import Topics
-from hotswap.swap.command import PauseCommand, RollbackCommand, SwapCommand
 from hotswap.v1 import control_pb2 as wire
 from model.broker import OFFSETS, Place, Request
-
-Command: TypeAlias = SwapCommand | RollbackCommand | PauseCommand
-"""What the model commands; no batch of it is damaged, so there is none to skip."""
-
-
-class Accepted(NamedTuple):
-    """An accepted generation: its three parts, where it takes over, and the command that made it."""
-
-    model: Model
-    proto: Proto
-    configuration: Configuration
-    cut: dict[int, int]
-    command_id: str
-
-
-class Meaning(NamedTuple):
-    """The meaning of a prefix of the control log: the accepted generations by number, and whether there is a pause.
-
-    `is_held`: to whom it means no more, being of an older version than one of its commands needs.
-    """
-
-    accepted: dict[int, Accepted]
-    is_paused: bool
-    is_held: bool = False
-
-
-class Fold:
-    """The control log, and the meaning of each prefix of it."""
-
-    def __init__(self) -> None:
-        self.records: list[tuple[int, bytes]] = []
-        """(timestamp in ms, value) of each record, in the order of the topic."""
-        self.commands: list[Command | None] = []
-        """The command in each record; None if there is none for this deployment."""
-        self._meanings = [Meaning({}, is_paused=False)]
-        self._ids: dict[str, Command] = {}
-        self.later: int | None = None
-        """Place of the first command that needs version 2; None: there is none."""
-
-    @property
-    def now(self) -> Meaning:
-        return self._meanings[-1]
-
-    def at(self, length: int, version: int) -> Meaning:
-        """What the first `length` records mean to a worker of this version, 1 or 2."""
-        if version == 1 and self.later is not None and length > self.later:
-            return self._meanings[self.later]._replace(is_held=True)
-        return self._meanings[length]
-
-    def append(self, timestamp_ms: int, value: bytes, command: Command | None) -> None:
-        self.records.append((timestamp_ms, value))
-        self.commands.append(command)
-        self._meanings.append(self._next(command, timestamp_ms))
-
-    def _next(self, command: Command | None, timestamp_ms: int) -> Meaning:
-        before = self.now
-        if command is None or not command.command_id or command.command_id in self._ids:
-            return before
-        self._ids[command.command_id] = command
-        if isinstance(command, PauseCommand):
-            return before._replace(is_paused=command.is_paused)
-        newest = max(before.accepted, default=0)
-        if command.generation <= newest:
-            return before
-        made = self._make(command, before.accepted, newest, timestamp_ms)
-        return before if made is None else before._replace(accepted={**before.accepted, command.generation: made})
-
-    def _make(
-        self, command: SwapCommand | RollbackCommand, accepted: dict[int, Accepted], newest: int, timestamp_ms: int
-    ) -> Accepted | None:
-        if isinstance(command, RollbackCommand):
-            old = accepted.get(command.to)
-            return old and old._replace(cut=dict(command.cut), command_id=command.command_id)
-        if command.not_after_ms is not None and command.not_after_ms < timestamp_ms:
-            return None
-        base = accepted.get(command.base or newest)
-        if base is None:
-            if command.base or command.model is None or command.proto is None:
-                return None
-            base = Accepted(command.model, command.proto, Configuration(), {}, "")
-        return Accepted(
-            command.model or base.model,
-            command.proto or base.proto,
-            command.configuration or base.configuration,
-            dict(command.cut),
-            command.command_id,
-        )
+from model.meaning import Accepted, Fold, Meaning
 
 
 class Case(NamedTuple):
@@ -116,32 +29,52 @@ class Case(NamedTuple):
     failed: frozenset[int]
 
 
+def may_come(case: Case, number: int) -> bool:
+    """Whether the log lets the partition come to a generation that has not scored it, at this offset or another one."""
+    made = case.meaning.accepted[number]
+    return number > case.floor >= made.instead_of and not made.is_abandoned
+
+
+def may_answer(case: Case, number: int) -> bool:
+    """Whether the log lets the generation answer here if no other one does, whether it is ready or not."""
+    begins = case.meaning.accepted[number].begins(case.partition)
+    if number == case.floor:  # it is the partition's own, whatever the log has lost of how it came to be
+        return begins is None or begins <= case.offset
+    return may_come(case, number) and begins is not None and begins <= case.offset
+
+
 def is_due(case: Case, number: int) -> bool:
     """Whether the generation may answer here: no generation that supersedes it is due (I2, I3, I5)."""
     accepted = case.meaning.accepted
-    if case.meaning.is_held:
+    if case.meaning.is_held or case.meaning.is_paused:
         return False
-    if case.meaning.is_paused or number not in accepted or number not in case.ready or number < case.floor:
-        return False
-    if accepted[number].cut.get(case.partition, 0) > case.offset:
+    if number not in accepted or number not in case.ready or not may_answer(case, number):
         return False
     for newer, made in accepted.items():
-        cut = made.cut.get(case.partition, 0)
-        if newer <= number or cut > case.offset or newer in case.failed:
+        if newer <= number or newer in case.failed or not may_answer(case, newer):
             continue
         if newer in case.ready or case.partition in made.cut:
             return False
     return True
 
 
+def ahead(case: Case, number: int) -> int | None:
+    """The offset behind this one at which the partition comes to the generation; None: it does not, as known so far."""
+    begins = case.meaning.accepted[number].begins(case.partition)
+    return begins if begins is not None and begins > case.offset and may_come(case, number) else None
+
+
 def end_of(case: Case, number: int) -> int | None:
     """The first offset that the generation may not answer, as far as this worker has read; None if there is none."""
-    cuts = [
-        made.cut[case.partition]
-        for newer, made in case.meaning.accepted.items()
-        if newer > number and newer not in case.failed and made.cut.get(case.partition, 0) > case.offset
-    ]
-    return min(cuts, default=None)
+    newer = (one for one in case.meaning.accepted if one > number and one not in case.failed)
+    return min((cut for cut in (ahead(case, one) for one in newer) if cut is not None), default=None)
+
+
+def may_be_wanted(case: Case, number: int) -> bool:
+    """Whether the partition may want the generation: now, at a cut that lies ahead, or once it is promoted."""
+    newest = max(case.meaning.accepted)
+    is_open = number == newest and case.meaning.accepted[number].begins(case.partition) is None
+    return is_due(case, number) or ahead(case, number) is not None or (is_open and may_come(case, number))
 
 
 def answer(generation: int, model: str | Path, proto: bytes, configuration: Configuration, value: bytes) -> bytes:
@@ -241,6 +174,7 @@ class Verifier:
         self.find(len(generations) > 1, "I2 one generation per batch: partition {} mixes {}", partition, generations)
         generation = int(max(generations, default=b"") or _named(offsets, floor))
         self.find(generation < floor, "I3 never back: partition {} went from {} to {}", partition, floor, generation)
+        self._came(partition, generation, floor)
         for offset, record in answered:
             self._prediction(partition, offset, record, generation)
         for offset, record in refused:
@@ -253,6 +187,16 @@ class Verifier:
         self._offset(partition, end, generation, offsets)
         standing.answered, standing.floor = end, generation
         standing.last = numbers[-1] if numbers else standing.last
+
+    def _came(self, partition: int, generation: int, floor: int) -> None:
+        """A partition stays with its generation, or comes to one that the log has for it."""
+        made = self._fold.now.accepted.get(generation)
+        if made is None or generation == floor:
+            return
+        is_cut = made.begins(partition) is not None or generation in self._fold.lost
+        self.find(not is_cut, "I4 staged: {} took partition {}, which nothing cut to it", generation, partition)
+        is_heir = floor >= made.instead_of
+        self.find(not is_heir, "I4 abandoned: {} took partition {} from {}", generation, partition, floor)
 
     def _offset(self, partition: int, end: int, generation: int, offsets: Sequence[tuple[int, str]]) -> None:
         for offset, metadata in offsets[-1:]:
@@ -297,7 +241,7 @@ class Verifier:
         self.find(made is None, "I5 refused generations: {}-{} was scored by {}", partition, offset, generation)
         if made is None or not 0 <= offset < len(log):
             return None, None
-        cut = made.cut.get(partition, 0)
+        cut = made.begins(partition) or 0
         self.find(
             offset < cut, "I4 cuts: {}-{} was scored by {}, which begins at {}", partition, offset, generation, cut
         )

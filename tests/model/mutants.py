@@ -22,6 +22,7 @@ from pathlib import Path
 from harness.proofs import recorded
 from model.agenda_defects import RULES
 from model.defects import DEFECTS, Mutant
+from model.promotion_defects import PROMOTIONS
 from model.rebalance_defects import REBALANCES
 from model.record_defects import BATCHES
 from model.transaction_defects import SENDING
@@ -31,7 +32,7 @@ from model.version_defects import VERSIONS
 ROOT = Path(__file__).parents[2]
 EXAMPLES = "4000"
 AT_ONCE = 2
-MUTANTS = [*DEFECTS, *SENDING, *BATCHES, *REBALANCES, *RULES, *TRUSTS, *VERSIONS]
+MUTANTS = [*DEFECTS, *SENDING, *BATCHES, *REBALANCES, *RULES, *TRUSTS, *VERSIONS, *PROMOTIONS]
 EVERY = tuple({test: None for mutant in MUTANTS for test in mutant.found_by})
 BOUND_S = 1_800
 

@@ -16,12 +16,12 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import invariant, run_state_machine_as_test
 
 from harness.proofs import recorded
+from model.canaries import Canaries
 from model.chances import (
     PROTOS,
     WORKERS,
     model,
 )
-from model.upgrades import Upgrades
 from model.world import everything_faked
 
 EXAMPLES = int(os.environ.get("HOTSWAP_MODEL_EXAMPLES", "150"))
@@ -30,7 +30,7 @@ IS_HUNT = os.environ.get("HOTSWAP_MODEL_HUNT") == "1"
 """Whether any failure will do, and need not be made small: for the mutants."""
 
 
-class Protocol(Upgrades):
+class Protocol(Canaries):
     @invariant()
     def promises_are_kept(self) -> None:
         for number, process in enumerate(self.slots):

@@ -9,7 +9,7 @@ from hotswap.commands import encode_command
 from hotswap.swap.command import MOST_VERSION, PauseCommand, SwapCommand
 from model.chances import PROTOS, cuts, event, model, partitions, records, workers
 from model.handovers import Handovers
-from model.law import Command
+from model.meaning import Command
 
 
 class Upgrades(Handovers):
@@ -36,13 +36,11 @@ class Upgrades(Handovers):
         if kind in ("pause", "resume"):
             good = PauseCommand(command_id=good.command_id, is_paused=kind == "pause")
         if kind == "foreign":
-            self.append(needing(encode_command("another deployment", good)), None)
+            self.append(needing(encode_command("another deployment", good), 2), None)
         elif kind == "beyond":
             self.append(needing(encode_command("d", good), MOST_VERSION + 1), None)
         else:
-            fold = self.world.fold
-            fold.later = len(fold.records) if fold.later is None else fold.later
-            self.append(needing(encode_command("d", good)), good)
+            self.append(needing(encode_command("d", good), 2), good)
 
     @event(1, partition=partitions, kinds=records, cut=cuts)
     def loop_at_a_later_command(self, partition: int, kinds: Sequence[str], cut: Mapping[int, int]) -> None:

@@ -22,9 +22,12 @@ from hotswap.pipeline.ports import Serve, Wait
 from hotswap.pipeline.states import Step
 from hotswap.service import Worker
 from hotswap.settings import Settings
+from hotswap.swap.timeline import Swap
 from model import brokers, clients, surroundings
 from model.broker import Broker, Place
-from model.law import Case, Fold, Standing, Verifier, end_of, is_due
+from model.group import Group
+from model.law import Case, Standing, Verifier, end_of, is_due, may_answer, may_be_wanted
+from model.meaning import Accepted, Fold
 from model.steps import Call, Clock, Process, here
 
 PARTITIONS = 2
@@ -62,36 +65,6 @@ class WatchedAgenda(agenda.Agenda):
         return anew
 
 
-class Group:
-    """The consumer group: who owns what. A member that is not told goes on as if nothing had happened."""
-
-    def __init__(self) -> None:
-        self.members: list[Process] = []
-        self.owners: list[Process | None] = [None] * PARTITIONS
-        self._version = 0
-        self._told: dict[Process, int] = {}
-
-    def join(self, process: Process) -> None:
-        self.members.append(process)
-        self._told[process] = -1
-
-    def leave(self, process: Process) -> None:
-        if process in self.members:
-            self.members.remove(process)
-
-    def give(self, partition: int, process: Process) -> None:
-        self.owners[partition] = process
-        self._version += 1
-
-    def is_told(self, process: Process) -> bool:
-        return self._told[process] == self._version
-
-    def tell(self, process: Process) -> tuple[int, list[int]]:
-        """The group's generation, and what this member has in it."""
-        self._told[process] = self._version
-        return self._version, [number for number, owner in enumerate(self.owners) if owner is process]
-
-
 class World:
     """Everything outside the workers, and the workers; `broken` collects the promises that were not kept."""
 
@@ -103,7 +76,7 @@ class World:
         )
         self.broken = self.verifier.broken
         self.broker = Broker(partitions=PARTITIONS, shared={Place(TOPICS.status, 0)}, on_commit=self.verifier.committed)
-        self.group = Group()
+        self.group = Group(PARTITIONS)
         self.processes: list[Process] = []
         self.astray: list[Call] = []
         """Requests of processes that are gone, still on their way to the broker."""
@@ -117,13 +90,15 @@ class World:
         self.copies: list[brokers.Effect] = []
         """Requests of version 2 that were carried out: a network may deliver each once more, however late."""
         self.versions: dict[str, int] = {}
-        """Name of a worker -> the version that is installed for it, where that is not 1."""
+        """Name of a worker -> the version that is installed for it, where it was upgraded."""
+        self.version = 1
+        """The version that is installed for the others."""
 
     # ------------------------------------------------------------------ the life of a process
 
     def start(self, name: str) -> Process:
         settings = SETTINGS.model_copy(update={"worker_id": name})
-        process = Process(self.clock, self, settings, _main, self.versions.get(name, 1))
+        process = Process(self.clock, self, settings, _main, self.versions.get(name, self.version))
         self.processes.append(process)
         return process
 
@@ -190,10 +165,7 @@ class World:
             return
         worker, meaning = process.worker, self.fold.at(process.has_read, process.version)
         swaps = worker._timeline.swaps
-        parts = {
-            number: (s.generation.model, s.generation.proto, s.generation.configuration, dict(s.cut), s.command_id)
-            for number, s in swaps.items()
-        }
+        parts = {number: _accepted(swap) for number, swap in swaps.items()}
         self.find(parts != meaning.accepted, "I9 same log, same state: {} is not {}", parts, meaning.accepted)
         self.find(worker._timeline.is_paused != meaning.is_paused, "I9 same log, same state: pause")
         self.find(bool(worker._timeline.held) != meaning.is_held, "I13 too old: {}", worker._timeline.held)
@@ -245,15 +217,17 @@ class World:
 
     def _who_could(self, process: Process | None, partition: int, offset: int) -> list[int]:
         assert process, f"partition {partition} has no owner, though the group has members"
-        floor, accepted = self.verifier.standing[partition].floor, self.fold.now.accepted
+        case = self._standing_case(process, partition)._replace(offset=offset)
+        floor, accepted = case.floor, self.fold.now.accepted
         intact = {number for number in accepted if state_of(process, number) is not GenerationState.FAILED}
+        lasting = {number for number in intact if _is_lasting(accepted[number])}
         replayed = self.fold.at(process.has_replayed, process.version).accepted.items()
         missed = {number for number, made in replayed if made.model.uri in process.missed}
         return [
             number
             for number, made in accepted.items()
-            if number >= floor and made.cut.get(partition, 0) <= offset and "broken" not in made.model.uri
-            if number in {floor, *intact} or (number in missed and number > max(intact, default=0))
+            if may_answer(case, number) and "broken" not in made.model.uri
+            if number in {floor, *intact} or (number in missed and number > max(lasting, default=0))
         ]
 
     def check_rest(self) -> None:
@@ -269,33 +243,56 @@ class World:
             loaded = sorted(host.number for host in process.hosts)
             files = sum(process.artifacts.values())
             self.find(files != len(loaded), "I10 leaves nothing: {} artifacts are in use for {}", files, loaded)
-            self.find(len(loaded) > 1 and not self._is_cut_ahead(), "I10 leaves nothing: hosts for {}", loaded)
+            self._check_loaded(process, loaded)
             held = {number: state.held for number, state in process.worker._pipeline.states.items() if state.held}
             for number, why in held.items():  # by a marker alone, too, where each generation has failed on this worker
                 could = self._who_could(process, number, self.verifier.standing[number].answered)
                 self.find(could, "at rest a worker holds {}, which {} could score: {}", number, could, why)
 
+    def _check_loaded(self, process: Process, loaded: list[int]) -> None:
+        """It has loaded what may score a partition, now or later, the newest one for those yet to come, and no more."""
+        cases = [self._standing_case(process, number) for number in range(PARTITIONS)]
+        newest, accepted = self._newest_intact(process, cases[0]), self.fold.now.accepted
+        self.find(newest and newest not in loaded, "I10: {} is not staged, only {} are", newest, loaded)
+        if all(any(is_due(case, number) for number in case.ready) for case in cases):
+            wanted = {number for number in accepted if any(may_be_wanted(case, number) for case in cases)}
+            more = set(loaded) - wanted - {newest}
+            self.find(more, "I10 leaves nothing: hosts for {}, where {} and {} are wanted", loaded, wanted, newest)
+
+    def _newest_intact(self, process: Process, case: Case) -> int:
+        """The generation for partitions yet to come; 0: none, or one that failed here before a newer one did."""
+        lasting = (number for number, made in self.fold.now.accepted.items() if _is_lasting(made))
+        return max((number for number in lasting if number not in case.failed), default=0)
+
+    def _standing_case(self, process: Process, partition: int) -> Case:
+        standing = self.verifier.standing[partition]
+        return self._case(process, partition, Position(standing.answered, standing.floor))
+
     def _check_carried(self, partition: int, standing: Standing) -> None:
         # Only markers may lie between where the partition stands and the end; a cut there is no reason to keep what
         # serves before it.
         if process := self.group.owners[partition]:
-            case = self._case(process, partition, Position(standing.answered, standing.floor))
+            case = self._standing_case(process, partition)
             ends = [end_of(case, number) for number in case.ready if is_due(case, number)]
             is_behind = any(end is not None and end <= self.broker.end(partition) for end in ends)
             self.find(is_behind, "I10 leaves nothing: partition {} is not carried over a cut at {}", partition, ends)
 
-    def _is_cut_ahead(self) -> bool:
-        return any(
-            cut > self.verifier.standing[number].answered
-            for made in self.fold.now.accepted.values()
-            for number, cut in made.cut.items()
-        )
+
+def _is_lasting(made: Accepted) -> bool:
+    """Whether it is for partitions of any generation, those yet to come included."""
+    return not made.is_abandoned and not made.instead_of
 
 
 async def _main(process: Process) -> None:
     process.worker = Worker(process.settings)
     process.worker._timeline.version = process.version
     await process.worker.run(process.stopping)
+
+
+def _accepted(swap: Swap) -> Accepted:
+    """A worker's own words in the law's."""
+    parts = swap.generation.model, swap.generation.proto, swap.generation.configuration, dict(swap.cut), swap.command_id
+    return Accepted(*parts, swap.is_staged, swap.promote_by_ms, swap.replaces, swap.is_abandoned)
 
 
 def state_of(process: Process, number: int) -> GenerationState:

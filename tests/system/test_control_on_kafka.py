@@ -85,6 +85,7 @@ async def test_a_status_too_large_for_its_topic_is_shortened_and_the_next_verdic
         serving=lambda _: SimpleNamespace(generation=generation),
     )
     async with control_of(deployment) as (control, _), Admin.connect(settings) as admin:
+        control._timeline.swaps[1] = SimpleNamespace(is_whole=True)
         control.max_status_bytes = await admin.message_bytes(settings.topics.status)
         publishing = asyncio.create_task(control.publish())
         await control.status(staging, {}, admin)

@@ -78,13 +78,13 @@ async def test_a_model_is_put_and_serves_and_another_one_is_scored_beside_it(dep
         files |= {"model": ("gbm.zip", GBM.read_bytes())}
         activated = await client.post("/transformCSV", files=files, data={"activate": "true"}, headers=TABLE)
         assert activated.text == served.text
-        assert (await client.get(f"/v1/{deployment.name}")).json()["generation"] == 4
+        assert (await client.get(f"/v1/{deployment.name}")).json()["generation"] == 5  # 4 abandoned 3
         after = await client.post("/transformCSVDefault", files={"csvFile": ROWS}, headers=TABLE)
         assert after.text == served.text
         swaps = (await read_history(deployment.settings)).timeline.swaps
         assert swaps[2].generation.configuration.max_batch_records == 100
-        assert swaps[4].generation.configuration == Configuration()  # as it was scored here
-        assert len(swaps[4].generation.samples) == ROWS.count(b"\n") - 1
+        assert swaps[5].generation.configuration == Configuration()  # as it was scored here
+        assert len(swaps[5].generation.samples) == ROWS.count(b"\n") - 1
 
 
 async def test_a_gateway_that_is_told_to_stop_answers_what_it_has_accepted(deployment):

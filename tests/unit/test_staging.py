@@ -30,7 +30,7 @@ class FakeHost:
         FakeHost.start_s[self.number] = start_s
         assert load.max_answer_bytes == _LARGEST_ANSWER
 
-    async def start(self, *, is_low_priority):
+    async def start(self, *, is_low_priority, golden=b""):
         FakeHost.started.append(self.number)
         FakeHost.low_priority[self.number] = is_low_priority
         if self.number in FakeHost.go:

@@ -50,6 +50,7 @@ FAR = 2**53
 def test_a_number_that_leaves_too_few_is_refused_after_a_mark_and_accepted_in_a_log_without_one(number):
     line = timeline(swap(1), swap(number))
     assert line.newest == number
+    assert line.highest == min(number + FAR, 2**64 - 1)
     line = timeline(swap(1))
     line.receive(MARK, 0)
     verdict = line.receive(swap(number), 0)

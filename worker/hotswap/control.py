@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from itertools import islice
@@ -158,6 +158,7 @@ class Control:
             )
         status = self._worker_status(staging)
         status.latency_p99_s = self._latency_p99_s()
+        self._count_partitions(staging, states)
         for gauge in (metrics.LAG, metrics.LAG_AGE):  # partitions that were revoked are another worker's to report
             gauge.clear()
         for number, state in sorted(states.items()):
@@ -183,6 +184,19 @@ class Control:
         metrics.HELD.labels(self._settings.deployment).set(sum(bool(state.held) for state in states.values()))
         metrics.DAMAGED.labels(self._settings.deployment).set(sum(bool(state.damage) for state in states.values()))
         self._enqueue_worker_status(status)
+
+    def _count_partitions(self, staging: Staging, states: Mapping[int, PartitionState]) -> None:
+        """Set the gauges of what scores which partitions: by their floors, or, without one, what would."""
+        floors = Counter(state.position.floor for state in states.values() if state.position is not None)
+        for gauge in (metrics.GENERATION, metrics.PARTITIONS):
+            gauge.clear()
+        for number, count in floors.items():
+            metrics.PARTITIONS.labels(self._settings.deployment, str(number)).set(count)
+        scoring = set(floors).intersection(staging.loaded) or {staging.main}
+        for number in staging.loaded:
+            state = ("serving" if self._timeline.swaps[number].is_whole else "part") if number in scoring else "ready"
+            model = staging.serving(number).generation.model
+            metrics.GENERATION.labels(self._settings.deployment, str(number), model.name, model.sha256, state).set(1)
 
     def _latency_p99_s(self) -> float:
         """Return the 99th percentile of the latency since the last report, seconds."""
@@ -264,13 +278,7 @@ class Control:
     def _worker_status(self, staging: Staging) -> wire.WorkerStatus:
         newest = staging.main
         serving = staging.serving(newest).generation if newest else None
-        metrics.GENERATION.clear()
         metrics.drop_generations(self._settings.deployment, staging.loaded)
-        for number in staging.loaded:
-            state = "serving" if number == newest else "ready"
-            model = staging.serving(number).generation.model
-            labels = (self._settings.deployment, str(number), model.name, model.sha256, state)
-            metrics.GENERATION.labels(*labels).set(1)
         metrics.TRUST.labels(self._settings.deployment, self.fold.guard.trust_sha256).set(1)
         metrics.TOO_OLD.labels(self._settings.deployment).set(bool(self._timeline.held))
         loaded = max(staging.loaded, default=0)

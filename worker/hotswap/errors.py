@@ -44,15 +44,15 @@ class SwapCode(StrEnum):
     """Refuses the command if an inline proto does not match the command's SHA-256; fails the staging if an artifact
     does not match. Upload the file again, and publish it with its digest."""
     URI_DENIED = "URI_DENIED"
-    """Fails the staging: the URI of the model or the proto lies outside of the stores that this worker may fetch from,
-    or a link or a redirect leads there; nothing was opened. Upload it to one of them, or name its store in
-    HOTSWAP_ALLOWED_STORES on every worker."""
+    """Fails the staging: the URI of the model, the proto or the golden answers lies outside of the stores that this
+    worker may fetch from, or a link or a redirect leads there; nothing was opened. Upload it to one of them, or name
+    its store in HOTSWAP_ALLOWED_STORES on every worker."""
     ARTIFACT_UNREACHABLE = "ARTIFACT_UNREACHABLE"
-    """Fails the staging: the model or the proto could not be fetched from the store, or not in time. Check its URI, the
-    store, and this worker's credentials."""
+    """Fails the staging: the model, the proto or the golden answers could not be fetched from the store, or not in
+    time. Check its URI, the store, and this worker's credentials."""
     ARTIFACT_INVALID = "ARTIFACT_INVALID"
-    """Fails the staging: the file is too large, or is an archive that is damaged or unsafe to unpack. Publish the file
-    exactly as the training wrote it."""
+    """Fails the staging: the file is too large, or is an archive that is damaged or unsafe to unpack, or golden answers
+    in a format that is not known here. Publish the file exactly as the training wrote it."""
     CACHE_FAILED = "CACHE_FAILED"
     """Fails the staging: this worker cannot write to its cache, or files were removed from it. Free some space, or set
     HOTSWAP_CACHE to another folder."""
@@ -81,6 +81,10 @@ class SwapCode(StrEnum):
     SAMPLE_REFUSED = "SAMPLE_REFUSED"
     """Fails the staging: the new generation refuses a sample that came with the command, or its answer to a sample or
     to a made-up row is larger than the predictions topic allows. Correct the sample, the model or the proto."""
+    GOLDEN_MISMATCH = "GOLDEN_MISMATCH"
+    """Fails the staging: the new generation gives golden rows other answers than they expect, or refuses some. The
+    message lists the first differences, one per line: row, field, expected value and the one that it got. If the new
+    answers are right, swap with other golden answers, or `--golden none`."""
     HOST_FAILED = "HOST_FAILED"
     """Fails the staging: the model host could not be started, or died before it was ready. The message and the worker's
     log say what it was doing and how it ended."""
@@ -114,6 +118,10 @@ class Unanswered(Unreachable):
 
 class UsageError(HotswapError):
     """Stop: the command line or the call asks for something impossible."""
+
+
+class NotReady(UsageError):
+    """Wait, or stop: a live worker does not have yet what is to be promoted."""
 
 
 class Doubt(HotswapError):

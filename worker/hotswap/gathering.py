@@ -35,6 +35,8 @@ class GatheredParts:
     load: Load
     held: ExitStack
     environment: str = ""
+    golden: bytes = b""
+    """The document of golden answers, for the first start alone."""
 
 
 class Gathering:
@@ -67,6 +69,10 @@ class Gathering:
             held.callback(self._store.release, folder)
             underway.doing = lambda: "fetching the proto"
             proto = await self._store.fetch_proto(generation.proto)
+            golden = b""
+            if generation.golden:
+                underway.doing = lambda: "fetching the golden answers"
+                golden = await self._store.fetch_golden(generation.golden)
             underway.phases["fetch"] = monotonic() - started
             failpoint("stage.fetched")
             environment = None
@@ -87,7 +93,7 @@ class Gathering:
                 interpreter=interpreter_of(environment, settings) if environment else None,
                 verify=partial(self._verify, generation.model, environment),
             )
-            return GatheredParts(load, held.pop_all(), environment.digest if environment else "")
+            return GatheredParts(load, held.pop_all(), environment.digest if environment else "", golden)
 
     async def stop(self) -> None:
         """Wait until what was cancelled has left nothing behind, for a bounded time."""

@@ -10,6 +10,8 @@ MOST = (1 << 64) - 1
 """The highest number that a generation can have."""
 MAX_PROTO_BYTES = 4 << 20
 """The largest proto, text or descriptor set: anything larger is not a proto."""
+MAX_GOLDEN_BYTES = 4 << 20
+"""The largest document of golden answers."""
 
 
 class Policy(StrEnum):

@@ -212,8 +212,16 @@ DAMAGED = Gauge(
 )
 GENERATION = Gauge(
     "hotswap_generation_info",
-    "Constant 1 for each generation whose model host is up, by state: `ready` or `serving`. `model` is its name.",
+    "Constant 1 for each generation whose model host is up, by state: `serving` if it scored a partition of this "
+    "worker last, or would score them; `part` if it did and is for some partitions only, as a canary or in the place "
+    "of an abandoned one; else `ready`. `model` is its name.",
     ["deployment", "generation", "model", "model_sha256", "state"],
+    registry=REGISTRY,
+)
+PARTITIONS = Gauge(
+    "hotswap_partitions",
+    "Partitions that this worker owns, by the generation of their last committed batch; 0: none has scored them.",
+    ["deployment", "generation"],
     registry=REGISTRY,
 )
 NEWEST_GENERATION = Gauge(

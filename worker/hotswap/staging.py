@@ -253,7 +253,8 @@ class Staging:
             start_s = max(underway.deadline_s, START_SECONDS)
             host = HostGroup([self._new_host(parts.load, start_s) for _ in range(self._count_hosts(parts.load.kind))])
             underway.doing = lambda: host.doing
-            description = await host.start(is_low_priority=bool(self._loaded))
+            golden, parts.golden = parts.golden, b""
+            description = await host.start(is_low_priority=bool(self._loaded), golden=golden)
         except BaseException:
             parts.held.close()
             raise

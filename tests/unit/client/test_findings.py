@@ -3,15 +3,20 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from fakes.client import MODEL
 from hotswap.client.findings import OLD_S, Finding, Level, worst
 from hotswap.client.fleet import FRESH_S, Fleet, PartitionView, Told, WorkerView
+from hotswap.client.history import Entry
 from hotswap.client.overview import Overview
+from hotswap.client.seen import CommandView
 from hotswap.client.trend import Mark, Trend
 from hotswap.kafka.topics.committed import Lag
 from hotswap.swap.command import Outcome
+from hotswap.swap.timeline import Swap
 
 NOW = 1_000.0
 PAUSED, WAITS = "paused by command 3", "waits for generation 8, which is staged"
@@ -50,6 +55,22 @@ TOLD = Told(
     phase_seconds={},
 )  # fmt: skip
 FAILED = Fleet("d", {"w1": OWNED}, {"c8": {"w1": TOLD}}).failures(NOW)
+
+DAY_S = 86_400
+
+
+def staged(at=NOW, promoted=(), **facts):
+    """A deployment whose generation 7 serves, and whose generation 8 was staged at a time."""
+    parts = SimpleNamespace(number=7, model=MODEL), SimpleNamespace(number=8, model=MODEL)
+    swaps = (
+        Swap("c7", parts[0], {}, None),
+        Swap("c8", parts[1], dict.fromkeys(promoted, 0), None, is_staged=True, promote_by_ms=facts.pop("by_ms", None)),
+    )
+    times = {"other": 0, "c8": int(at * 1000)}
+    entries = [Entry(0, ms, SimpleNamespace(command_id=name), None, None) for name, ms in times.items()]
+    commands = tuple(CommandView(entry, {}) for entry in entries)
+    return replace(view(replace(OWNED, loaded=(7, 8)), newest=8), swaps=swaps, commands=commands, **facts)
+
 
 CASES = {
     "no worker is live": (view(SILENT), "no worker is live: `hotswap run d` starts one"),
@@ -109,6 +130,14 @@ CASES = {
     "a worker has started its model's host again twice or more in 10 minutes": (
         view(replace(OWNED, trend=GROWN, host_restarts=2)),
         "w1 has restarted its model's host 2 times in 10 min: see `hotswap dead-letters d --since",
+    ),
+    "a staged generation can be promoted no longer: its time has passed": (
+        staged(by_ms=int(NOW - 600) * 1000),
+        "generation 8: its time to be promoted ended 10 min ago, and it is staged on 1 of 1 worker: `hotswap",
+    ),
+    "nothing of a staged generation has been promoted for a day": (
+        staged(NOW - 3 * DAY_S),
+        "generation 8: it has been staged for 3 days, and a model host of it takes memory on each worker: `hotswap",
     ),
     "trust files differ over the fleet": (
         view(OWNED, worker("w2", trust_sha256="a" * 64)),
@@ -172,6 +201,19 @@ def test_what_is_found_is_as_bad_as_the_table_says_and_so_is_the_deployment(what
 def test_a_deployment_that_is_well_has_no_finding():
     assert (view(OWNED).findings, view(OWNED).level) == ((), Level.OK)
     assert view(worker(generation=0), newest=0).findings == ()
+
+
+def test_a_stage_is_no_finding_while_it_may_go_on_or_is_over():
+    late = int(NOW - 1) * 1000
+    assert staged(NOW - DAY_S + 1).findings == staged(NOW - 3 * DAY_S, promoted=[0]).findings == ()
+    assert staged(NOW - 3 * DAY_S, by_ms=int(NOW + 1) * 1000).level is Level.ADVICE
+    (warning,) = staged(promoted=[0], by_ms=late).warnings
+    assert "ended 1000 ms ago, and it is promoted on partition 0 of 2: `hotswap abandon d` ends it; or swap" in warning
+    everywhere = (Lag(0, 10, 10, 8), Lag(1, 10, 10, 8))
+    assert staged(promoted=[0, 1], by_ms=late, lags=everywhere).findings == ()
+    followed = staged(promoted=[0], by_ms=late, lags=(Lag(0, 10, 10, 8), Lag(1, 10, 10, 7)))
+    assert replace(followed, newest=9).findings == ()
+    assert replace(staged(NOW - 3 * DAY_S), commands=()).findings == ()  # older than the commands that are kept
 
 
 def test_the_worst_finding_comes_first_and_decides():

@@ -21,7 +21,7 @@ from hotswap.artifacts.mojo import check_names
 from hotswap.artifacts.places import without_secrets, without_user
 from hotswap.errors import SwapCode, SwapError
 from hotswap.failpoints import failpoint
-from hotswap.generation import MAX_PROTO_BYTES, Model, Proto
+from hotswap.generation import MAX_GOLDEN_BYTES, MAX_PROTO_BYTES, Golden, Model, Proto
 from hotswap.local.system import IS_POSIX, open_plain
 
 if TYPE_CHECKING:  # the fetching process does not need them, and loading takes a quarter of a second
@@ -68,7 +68,7 @@ class Fetch(Protocol):
 
 
 class Store:
-    """Artifacts by digest: `fetch` and `fetch_proto` for a worker, `upload` for the publisher of a swap."""
+    """Artifacts by digest: the methods `fetch` are for a worker, and `upload` for the publisher of a swap."""
 
     def __init__(
         self,
@@ -114,11 +114,19 @@ class Store:
             if proto.sha256 and proto.sha256.lower() != digest:
                 raise _mismatch("the proto in the command", proto.sha256, digest)
             return proto.source
+        return await self._read(proto.uri or "", proto.sha256, MAX_PROTO_BYTES)
+
+    async def fetch_golden(self, golden: Golden) -> bytes:
+        """Return the document of golden answers from its store. Raises SwapError as `fetch` does."""
+        return await self._read(golden.uri, golden.sha256, MAX_GOLDEN_BYTES)
+
+    async def _read(self, uri: str, sha256: str, max_bytes: int) -> bytes:
+        """Return the content of a small artifact."""
         artifact = Artifact(
-            uri=proto.uri or "",
+            uri=uri,
             stores=self._stores,
-            sha256=proto.sha256.lower(),
-            max_bytes=MAX_PROTO_BYTES,
+            sha256=sha256.lower(),
+            max_bytes=max_bytes,
             is_unpacked=False,
             is_suspect=True,
         )
@@ -163,6 +171,10 @@ class Store:
         name = "proto.desc" if proto.is_descriptor_set else "proto.proto"
         uri, sha256 = await asyncio.to_thread(self._put, io.BytesIO(source), name)
         return Proto(sha256, uri=uri, is_descriptor_set=proto.is_descriptor_set)
+
+    async def upload_golden(self, content: bytes) -> Golden:
+        """Upload a document of golden answers to the store, as `upload` does a file."""
+        return Golden(*await asyncio.to_thread(self._put, io.BytesIO(content), "golden.json"))
 
     async def _have(self, artifact: Artifact) -> Path:
         if self._fetch is None:

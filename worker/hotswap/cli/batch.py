@@ -49,7 +49,10 @@ _EXTRA = ("pandas", "ptars", "pyarrow", "pyspark")
 @click.option("--output", required=True, metavar="URI", help="The folder to write to, as Parquet.")
 @click.option("--package", type=local_file, metavar="FILE", help="Score with this package, without Kafka.")
 @click.option(
-    "--generation", type=click.IntRange(min=1), metavar="N", help="Score with this one. [default: the serving one]"
+    "--generation",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Score with this one. [default: the serving one; of a canary, the one beside it]",
 )
 @operation_option
 @allow_missing_option

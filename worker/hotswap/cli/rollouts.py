@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
-class Part(click.ParamType[Any]):
+class PartOfAll(click.ParamType[Any]):
     """A part of a whole, as `1/12`."""
 
     name = "part"
@@ -72,7 +72,7 @@ def rollout_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--barrier", is_flag=True, help="No partition before all workers are ready."),
         click.option("--pause", "pause_s", type=Span(), metavar="5m", help="The pause between. [default: none]"),
         click.option("--stagger", type=click.IntRange(min=1), metavar="N", help="N partitions at a time."),
-        click.option("--canary", type=Part(), metavar="1/12", help="This part of the partitions, for now."),
+        click.option("--canary", type=PartOfAll(), metavar="1/12", help="This part of the partitions, for now."),
     ):
         command = option(command)
     return command

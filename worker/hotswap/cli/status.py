@@ -40,6 +40,10 @@ with late:
     from hotswap.settings import Settings
 
 with later:
+    from hotswap.cli.generations import document as generation_document
+    from hotswap.cli.generations import parts as generation_parts
+    from hotswap.client.standings import generations_of
+with later:
     from rich.console import Console, Group
     from rich.live import Live
     from rich.table import Table
@@ -173,12 +177,16 @@ def fitted(views: Sequence[Overview], console: Console) -> Group:
 def headline(view: Overview) -> str:
     """Return a deployment's name and serving generations, as the start of a line."""
     loaded = " and ".join(map(str, view.serving))
-    generations = f"generation{'s' * (len(view.serving) > 1)} {loaded}"
+    serving = f"generation{'s' * (len(view.serving) > 1)} {loaded}"
     if view.is_paused:
-        state = f"paused at {generations}" if loaded else "paused, and nothing is loaded"
+        state = f"paused at {serving}" if loaded else "paused, and nothing is loaded"
     else:
-        state = f"{generations} serve{'s' * (len(view.serving) == 1)}" if loaded else "nothing serves"
-    if view.newest > max(view.serving, default=0):
+        state = f"{serving} serve{'s' * (len(view.serving) == 1)}" if loaded else "nothing serves"
+    partial = [one for one in view.generations if not one.is_whole]
+    state += "".join(f", generation {one.number} {one.words}" for one in partial if one.loaded)
+    newest = max((*view.serving, *(one.number for one in partial if one.loaded)), default=0)
+    # What replaces an abandoned one may have nothing to score.
+    if view.newest > newest and not (view.swaps and view.swaps[-1].replaces):
         has_failed = any(one.generation == view.newest for failures in view.failures.values() for one in failures)
         state += f", generation {view.newest} {'failed' if has_failed else 'accepted'}"
     return f"{view.deployment}: {state}, {counted(len(view.live), 'worker')}"
@@ -188,12 +196,13 @@ def _tables(view: Overview, width: int, detail: _Detail = _DETAIL_LEVELS[0]) -> 
     problems = [styled(shortened(problem), "bold red") for problem in view.problems]
     warnings = [styled(shortened(warning), "yellow") for warning in view.warnings]
     rows = list(filter(detail.partitions, _partition_rows(view)))
-    tables = [_workers(view, width), *([_partitions(rows, width)] * bool(rows))]
+    tables = [_workers(view, width), *([_partitions(rows, width)] if rows else [])]
     commands = view.commands[max(len(view.commands) - detail.commands, 0) :]
     return [
         styled(headline(view)),
         *problems,
         *warnings,
+        *generation_parts(view, width),
         *tables,
         *([_commands(view, commands, width)] * bool(commands)),
     ]
@@ -206,7 +215,7 @@ def _workers(view: Overview, width: int) -> Table:
     is_narrow = width < _NARROW
     columns: dict[str, list[str | Text]] = {
         "worker": [worker.worker for worker in view.workers],
-        "serves": [str(worker.generation or "nothing") for worker in view.workers],
+        "serves": [", ".join(map(str, generations_of(worker))) or "nothing" for worker in view.workers],
         "loaded": [", ".join(map(str, worker.loaded)) for worker in view.workers],
         "cannot load": [
             ", ".join(f"{failure.generation} {failure.code}" for failure in view.lacking.get(worker.worker, ()))
@@ -298,6 +307,8 @@ def document(view: Overview) -> dict[str, Any]:
         "warnings": list(view.warnings),
         "lag": sum(lag.requests for lag in view.lags),
         "oldest_seconds": round(view.oldest_s, 3),
+        "generations": [generation_document(one) for one in view.generations],
+        "window": view.window and {"since_ms": view.window.since_ms, "requests": view.window.total},
         "workers": [
             {
                 "worker": worker.worker,
@@ -305,6 +316,7 @@ def document(view: Overview) -> dict[str, Any]:
                 "is_stopped": worker.is_stopped,
                 "age_seconds": round(view.at - worker.at, 3),
                 "generation": worker.generation,
+                "scores": list(generations_of(worker)),
                 "accepted": worker.accepted,
                 "loaded": list(worker.loaded),
                 "failed": [

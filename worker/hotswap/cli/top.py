@@ -36,6 +36,8 @@ with later:
     from rich.console import Group
     from rich.live import Live
 
+    from hotswap.cli.generations import lines as generation_lines
+
 _REFRESH_S = 1.0
 _REFUSALS = 3
 _IN_PROGRESS = (Outcome.STAGING, Outcome.READY)
@@ -171,8 +173,9 @@ class Screen:
         lines = [styled(_summary(view, self._rows)) for view in self._views]
         problems = [styled(shortened(line), "bold red") for view in self._views for line in view.problems[:2]]
         warnings = [styled(shortened(line), "yellow") for view in self._views for line in view.warnings[:2]]
+        divided = [styled(line) for view in self._views for line in generation_lines(view)]
         in_progress = [styled(line, "cyan") for view in self._views for line in _in_progress(view)]
-        parts: list[Any] = [*lines, *problems, *warnings, *in_progress, self._table(width)]
+        parts: list[Any] = [*lines, *problems, *warnings, *divided, *in_progress, self._table(width)]
         if self._is_open and self._rows:
             parts += [styled(line, "bold") for line in _reason(self._rows[self._selected])]
         parts += [styled(line[:width], "yellow") for line in self.refusals]

@@ -13,9 +13,10 @@ A client reads without a consumer group, so it never disturbs the workers or ano
 
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from types import TracebackType
 from typing import Self
@@ -171,18 +172,34 @@ class Client:
         cut_over = await self._preparing.cut_over(known, target.proto, cut, rollout)
         return _with(await self._command(rollback_command(known, target, cut_over)), cut_over)
 
-    async def promote(self, generation: int | None = None, partitions: Collection[int] | None = None) -> Receipt:
+    async def promote(
+        self,
+        generation: int | None = None,
+        partitions: Collection[int] | None = None,
+        at_s: float | None = None,
+        *,
+        changing_over: Callable[[], AbstractAsyncContextManager[None]] | None = None,
+    ) -> Receipt:
         """Cut the staged generation over on these partitions, or on all that are left.
+
+        Where its proto is incompatible, publishers have to change over at the cut: they do so in `changing_over`, which
+        is entered right before the cut is taken, and left once all workers know it. What is published in between
+        may be decoded by either proto. `at_s`: each partition at its first request of this time, in seconds since the
+        epoch, which has not been answered.
 
         Raises:
             SwapError: the command was refused: STALE, since another one came first, or EXPIRED, since it was staged too
                 long ago.
-            UsageError: none is staged, a live worker is not ready, or its proto wants all partitions at once.
+            UsageError: none is staged, or its proto wants all partitions at once. NotReady: a live worker is not ready.
 
         """
-        command = await self._preparing.promotion(await self._know(), generation, partitions)
-        receipt = await self._command(command)
-        return replace(receipt, partitions=None if partitions is None else frozenset(partitions))
+        from hotswap.client.promoting import Promotion  # noqa: PLC0415 - most swaps are made in one step
+
+        command, at_ends = await self._preparing.promotion(await self._know(), generation, partitions)
+        async with Promotion(self._settings, command, at_ends, at_s, changing_over) as promotion:
+            receipt = await self._command(command, promotion.complete)
+            await promotion.known()
+        return replace(receipt, cut=promotion.cut, partitions=None if partitions is None else frozenset(partitions))
 
     async def abandon(self, generation: int | None = None) -> Receipt:
         """End the staged or half promoted generation: the partitions that it has go back, as a new generation.
@@ -241,20 +258,24 @@ class Client:
         on_told: Callable[[Told], None] = lambda _: None,
         on_held_up: Callable[[str], None] = lambda _: None,
         on_step: Callable[[str], None] = lambda _: None,
+        changing_over: Callable[[], AbstractAsyncContextManager[None]] | None = None,
     ) -> FleetAnswer:
         """Return the fleet's answer to any command, once every live worker's outcome is final or time is up.
 
         The fleet is every worker that has reported within `fleet.FRESH_S` and has not stopped. `timeout_s` None: the
         swap's own deadline and a little more. `on_held_up` is called if requests before the cut delay it (behind.py).
         That a generation serves counts once the committed offsets name it (confirming.py). A staged one is promoted
-        here (rolling_out.py): `on_step` is called with what has been done, and `timeout_s` is for each step.
+        here (rolling_out.py): `on_step` is called with what has been done, `timeout_s` is for each step, and
+        `changing_over` as for `promote`.
         Raises NoAnswer if there is no worker at all.
         """
         if receipt.rollout is None:
             return await self._await(receipt, timeout_s, on_told, on_held_up)
         from hotswap.client.rolling_out import roll_out  # noqa: PLC0415 - most swaps are made in one step
 
-        return await roll_out(self, receipt, lambda one: self._await(one, timeout_s, on_told, on_held_up), on_step)
+        promote = partial(self.promote, changing_over=changing_over)
+        follow = partial(self._await, timeout_s=timeout_s, on_told=on_told, on_held_up=on_held_up)
+        return await roll_out(receipt, promote, self.abandon, follow, on_step)
 
     async def _await(
         self,
@@ -277,9 +298,9 @@ class Client:
         """Return the workers' generations, the lag, and the outcomes of the last commands."""
         return await overview.overview(self._settings)
 
-    async def _command(self, command: Command) -> Receipt:
+    async def _command(self, command: Command, complete: Callable[[], Awaitable[Command]] | None = None) -> Receipt:
         await self._check_topic()
-        verdict = await write_command(self._settings, self._writer, command, self._signer, self._trust)
+        verdict = await write_command(self._settings, self._writer, command, self._signer, self._trust, complete)
         if verdict.outcome is Outcome.REFUSED:
             assert verdict.code, "a refusal has a code"
             raise SwapError(verdict.code, verdict.message)

@@ -1,7 +1,7 @@
 """Commands to the control topic: written, signed if there is a key, and read back with their verdicts."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from hotswap.batch import Headers
@@ -21,9 +21,16 @@ from hotswap.trust.keys import Signer
 
 
 async def write_command(
-    settings: Settings, writer: LogWriter, command: Command, signer: Signer | None, trust: Trust | None = None
+    settings: Settings,
+    writer: LogWriter,
+    command: Command,
+    signer: Signer | None,
+    trust: Trust | None = None,
+    complete: Callable[[], Awaitable[Command]] | None = None,
 ) -> Verdict:
     """Write a command and return its verdict, which is that of every worker; `trust` as for `History.of`.
+
+    `complete` returns the command as it is to be written, and is called right before.
 
     Raises:
         SwapError: OUT_OF_RANGE, its number would leave too few above it; nothing was written.
@@ -38,7 +45,7 @@ async def write_command(
         async for records in reader.to_end():
             history.receive(records)
         history.check()
-        value, headers = record_of(history, command, signer)
+        value, headers = record_of(history, await complete() if complete else command, signer)
         key = f"{settings.deployment}/{number}".encode()
         _, offset = await writer.append(topic, value, key=key, headers=headers, partition=0)
         deadline = time.monotonic() + settings.call_timeout_s

@@ -26,6 +26,7 @@ STUCK_S: Final = 10.0
 """A model that has had a batch for longer is a fault, though its deadline may allow that."""
 
 _AHEAD_S = 2.0
+_STAGED_S = 86_400.0
 _OFTEN = 2
 _MANY = 1_000
 _WHOLE = ("fleet", "topics")
@@ -75,7 +76,8 @@ def findings_of(view: "Overview") -> tuple[Finding, ...]:
     """Return the problems of a deployment, the worst first."""
     findings = itertools.chain(
         _topics(view), _too_old(view), _unserved(view), _paused(view), _failed(view), _waiting(view), _names(view),
-        _blind(view), _deleted(view), _silent(view), _growing(view), _restarting(view), _notices(view), _machines(view),
+        _blind(view), _staged(view), _deleted(view), _silent(view), _growing(view), _restarting(view), _notices(view),
+        _machines(view),
     )  # fmt: skip
     return tuple(sorted(findings, key=lambda one: _WORST_FIRST.index(one.level)))
 
@@ -228,6 +230,29 @@ def _blind(view: "Overview") -> Iterator[Finding]:
         since = f"commands must be signed since offset {view.signed_since} of {view.control}"
         advice = "restart these workers with HOTSWAP_TRUST and HOTSWAP_REQUIRE_SIGNATURES: they obey unsigned commands"
         yield Finding(Level.FAULT, "signatures", f"{since}, but {', '.join(blind)} cannot verify them", advice)
+
+
+def _staged(view: "Overview") -> Iterator[Finding]:
+    """Yield the staged generation that can go no further, or of which nothing has been promoted for a day."""
+    for one in view.generations:
+        if not one.is_open or one.is_whole:
+            continue
+        about = f"generation {one.number}"
+        if not one.may_be_promoted(view.at):
+            ago = duration(view.at - (one.promote_by_ms or 0) / 1000)
+            what = f"its time to be promoted ended {ago} ago, and it is {one.words}"
+            yield Finding(Level.WARNING, about, what, f"`hotswap abandon {view.deployment}` ends it; or swap anew")
+        elif not one.promoted and (staged_s := view.at - _staged_at(view, one.number)) > _STAGED_S:
+            what = f"it has been staged for {duration(staged_s)}, and a model host of it takes memory on each worker"
+            advice = f"`hotswap promote {view.deployment}`, or `hotswap abandon {view.deployment}`"
+            yield Finding(Level.ADVICE, about, what, advice)
+
+
+def _staged_at(view: "Overview", number: int) -> float:
+    """Return when a generation was accepted; now, if that is no longer known."""
+    ids = {swap.command_id for swap in view.swaps if swap.number == number}
+    times = (one.entry.at_ms / 1000 for one in view.commands if one.entry.command.command_id in ids)
+    return next(times, view.at)
 
 
 def _deleted(view: "Overview") -> Iterator[Finding]:

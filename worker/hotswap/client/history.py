@@ -6,7 +6,7 @@ as soon as it has read it back, without asking any worker.
 
 from collections import deque
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from hotswap.client.fleet import Fleet
@@ -87,19 +87,26 @@ class History:
         """Return the newest accepted generation that has not failed: the one that serves, or is about to.
 
         Those that have `scored` a partition last, according to the committed offsets, have not, even if reported so.
-        One that is staged, half promoted or abandoned does not count; one in its place does if it has scored.
 
         Raises:
             TooOld: see `check`.
 
         """
         self.check()
-        intact = (swap for swap in self._intact(fleet, scored) if swap.is_whole or self._stands_in(swap, scored))
-        return max(intact, key=lambda swap: swap.number, default=None)
+        serving = (swap for swap in self._intact(fleet, scored) if self.is_for_all(swap, scored))
+        return max(serving, key=lambda swap: swap.number, default=None)
 
-    @staticmethod
-    def _stands_in(swap: Swap, scored: Collection[int]) -> bool:
-        return bool(swap.replaces) and swap.number in scored
+    def is_for_all(self, swap: Swap, scored: Collection[int] = ()) -> bool:
+        """Return whether a generation may be the serving one, as far as commands and the committed offsets tell.
+
+        One that is staged or half promoted may not, unless no older one has `scored` a partition last; nor one that is
+        abandoned. One in the place of that has its parts for few partitions, or all: it may if it has scored any.
+        """
+        if swap.is_abandoned:
+            return False
+        if swap.is_staged:
+            return swap.number == min(scored, default=0)
+        return swap.is_whole or swap.number in scored
 
     def _intact(self, fleet: Fleet, scored: Collection[int]) -> list[Swap]:
         swaps = self.timeline.swaps.values()
@@ -116,9 +123,13 @@ class History:
         """
         serving = self.serving(fleet, scored)
         newest = self.timeline.swaps.get(self.timeline.newest)
-        if serving and newest and newest.is_staged and newest.number in scored:
+        if serving and newest and newest is not serving and newest.is_staged and newest.number in scored:
             return serving  # a canary goes back to the one beside it
-        older = [swap for swap in self._intact(fleet, scored) if serving and swap.number < serving.number]
+        older = [
+            swap
+            for swap in self._intact(fleet, scored)
+            if serving and swap.number < serving.number and swap.is_whole and not _continues(serving, swap)
+        ]
         for swap in reversed(older):
             if swap.number in served:
                 return swap
@@ -128,3 +139,8 @@ class History:
             f"{self.deployment} has no generation before the serving one to roll back to "
             f"(accepted: {known}){': ' * bool(older)}{hint * bool(older)}"
         )
+
+
+def _continues(swap: Swap, older: Swap) -> bool:
+    """Return whether a generation is in the place of an abandoned one with the parts of this older one."""
+    return bool(swap.replaces) and replace(older.generation, number=swap.number) == swap.generation

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from hotswap.client.findings import Finding, Level, findings_of, worst
 from hotswap.client.fleet import Fleet, Told, WorkerView
@@ -22,7 +23,13 @@ from hotswap.swap.command import highest
 from hotswap.swap.timeline import Swap
 from hotswap.trust.file import Trust
 
+if TYPE_CHECKING:
+    from hotswap.client.shares import Window
+    from hotswap.client.standings import GenerationView
+
 _TURN_S = 1.0
+_WINDOW_S = 10.0
+"""How often shares are asked for, which change slowly."""
 _FORGOTTEN_S = 3_600.0
 """How long a dead worker stays listed (the status topic retains its last report)."""
 
@@ -56,6 +63,8 @@ class Overview:
     """Partition -> age of its oldest request that is not answered, seconds, where there is one and its age is known."""
     control: str = ""
     """The control topic."""
+    window: "Window | None" = None
+    """The requests of which generations have shares; None: it was not asked for."""
 
     @property
     def live(self) -> tuple[WorkerView, ...]:
@@ -86,9 +95,20 @@ class Overview:
         return tuple(one.line for one in self.findings if one.level is Level.FAULT)
 
     @property
+    def generations(self) -> "tuple[GenerationView, ...]":
+        """The generations that score partitions, and the newest one if it may be promoted, oldest first."""
+        from hotswap.client.standings import standings  # noqa: PLC0415 - no command needs it before Kafka has answered
+
+        return standings(self)
+
+    @property
     def serving(self) -> tuple[int, ...]:
-        """The generations that live workers serve, oldest first."""
-        return tuple(sorted({worker.generation for worker in self.live} - {0}))
+        """The generations that serve, oldest first: they score a partition, and some live worker has them.
+
+        Where no partition is known to be scored by one, those that workers are ready to score with.
+        """
+        serving = {one.number for one in self.generations if one.loaded and one.is_whole}
+        return tuple(sorted(serving or {worker.generation for worker in self.live} - {0}))
 
     @property
     def lacking(self) -> Mapping[str, tuple[Told, ...]]:
@@ -130,9 +150,16 @@ async def overview(settings: Settings) -> Overview:
     async with Admin.connect(settings) as admin:
         lags = await admin.lags(settings.group_id, settings.topics.requests)
         topic_faults = tuple(await admin.topic_faults())
+        window = await _window(admin, settings, lags)
     seen = Seen(await read_history(settings), await read_fleet(settings))
     unowned = await oldest_ms(settings, _unowned(seen.fleet, lags))
-    return _view(seen, lags, topic_faults, unowned)
+    return _view(seen, lags, topic_faults, unowned, window)
+
+
+async def _window(admin: Admin, settings: Settings, lags: Iterable[Lag]) -> "Window":
+    from hotswap.client.shares import read_window  # noqa: PLC0415 - no command needs it before Kafka has answered
+
+    return await read_window(admin, settings.topics.requests, {lag.partition: lag.end for lag in lags})
 
 
 def _unowned(fleet: Fleet, lags: Iterable[Lag]) -> list[Lag]:
@@ -162,18 +189,23 @@ async def follow_overview(settings: Settings, seen: Seen | None = None) -> Async
         seen.receive(await commands.read_to_end(), await status.read_to_end())
         looked_at: set[tuple[int, int, bool]] = set()
         oldest: Mapping[int, int] = {}
+        window_until = 0.0
         while True:
             lags = await admin.lags(settings.group_id, settings.topics.requests)
+            if (now := time.monotonic()) >= window_until:
+                window, window_until = await _window(admin, settings, lags), now + _WINDOW_S
             unowned = _unowned(seen.fleet, lags)
             if (at := {(lag.partition, lag.committed, lag.requests > 0) for lag in unowned}) != looked_at:
                 looked_at, oldest = at, await oldest_ms(settings, unowned)
-            yield _view(seen, lags, tuple(await admin.topic_faults()), oldest)
+            yield _view(seen, lags, tuple(await admin.topic_faults()), oldest, window)
             await asyncio.sleep(_TURN_S)
             while any(records := (await commands.read(0), await status.read(0))):
                 seen.receive(*records)
 
 
-def _view(seen: Seen, lags: tuple[Lag, ...], topic_faults: tuple[str, ...], unowned: Mapping[int, int]) -> Overview:
+def _view(
+    seen: Seen, lags: tuple[Lag, ...], topic_faults: tuple[str, ...], unowned: Mapping[int, int], window: "Window"
+) -> Overview:
     """`unowned` are the partitions that no live worker has, each with the timestamp of its oldest request, ms."""
     (history, fleet), now = seen, time.time()
     workers = sorted(fleet.workers.values(), key=lambda view: view.worker)
@@ -194,6 +226,7 @@ def _view(seen: Seen, lags: tuple[Lag, ...], topic_faults: tuple[str, ...], unow
         held=history.timeline.held,
         ages=_ages(fleet, lags, now) | {number: max(now - at_ms / 1000, 0.0) for number, at_ms in unowned.items()},
         control=history.fold.guard.topic,
+        window=window,
     )
 
 

@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,7 +24,7 @@ from hotswap.client.fleet import Fleet, WorkerView
 from hotswap.client.history import History
 from hotswap.client.loadable import check_kind
 from hotswap.client.offsets import generations, read_offsets
-from hotswap.errors import UsageError
+from hotswap.errors import NotReady, UsageError
 from hotswap.generation import Model, Proto
 from hotswap.kafka.topics.admin import Admin
 from hotswap.kafka.topics.committed import Committed
@@ -35,8 +35,6 @@ from hotswap.trust.keys import Signer
 from hotswap.trust.roles import SigningRole
 
 if TYPE_CHECKING:
-    from fractions import Fraction
-
     from hotswap.codec.proto import Schema
 
 _FAR = 1_000_000
@@ -80,7 +78,7 @@ class Known(NamedTuple):
         return newest + 1 if out_of_reach(used + 1, newest) else used + 1
 
 
-class Parts(NamedTuple):
+class SwapParts(NamedTuple):
     """The parts that a swap names: a model in a store, and a proto, in full and as the command carries it."""
 
     model: Model | None
@@ -123,7 +121,7 @@ class Preparing:
         fleet = await overview.read_fleet(self._settings)
         return Known(history, fleet, await read_offsets(self._settings))
 
-    async def parts(self, change: Change) -> Parts:
+    async def parts(self, change: Change) -> SwapParts:
         """Check a change, and upload its local files; see `Client.swap` for the errors."""
         if change.model is None and change.proto is None and change.configuration is None and not change.base:
             raise UsageError("nothing would change: name a model, a proto, a configuration or a base")
@@ -137,9 +135,9 @@ class Preparing:
         stored = await self._stored(proto) if proto else None
         model = await self._upload(change.model, change.kind) if isinstance(change.model, Path) else change.model
         model = model and replace(model, name=change.name or model.name or PurePath(without_secrets(model.uri)).stem)
-        return Parts(model, proto, stored)
+        return SwapParts(model, proto, stored)
 
-    async def swap(self, known: Known, change: Change, parts: Parts) -> tuple[SwapCommand, CutOver]:
+    async def swap(self, known: Known, change: Change, parts: SwapParts) -> tuple[SwapCommand, CutOver]:
         """Return the command for a change, and where it cuts over; see `Client.swap` for the errors."""
         heritage = heritage_of(known, change, parts)
         if heritage.model:
@@ -147,7 +145,7 @@ class Preparing:
         cut_over = await self.cut_over(known, heritage.proto, change.cut, change.rollout)
         return self.command(known, change, parts, cut_over), cut_over
 
-    def command(self, known: Known, change: Change, parts: Parts, cut_over: CutOver) -> SwapCommand:
+    def command(self, known: Known, change: Change, parts: SwapParts, cut_over: CutOver) -> SwapCommand:
         """Return the command for a change that cuts over there."""
         return SwapCommand(
             command_id=str(uuid.uuid4()),
@@ -197,23 +195,29 @@ class Preparing:
                 until_s = time.time() + _PROMOTE_WITHIN_S
                 until_s = max(until_s, (rollout.at_s or 0.0) + _PROMOTE_WITHIN_S)
                 first = _first_of_its_version(known.history)
-                return CutOver({}, why, rollout, await self._steps(rollout), int(until_s * 1000), first)
+                steps, said = await self._steps(rollout)
+                return CutOver({}, why, rollout, steps, int(until_s * 1000), (*first, *said))
             if rollout.is_asked_for:
                 raise UsageError(f"a generation cannot be staged here: {lacks}")
             notes = (f"in one step, since {lacks}",)
         offsets = await self._ends() if is_by_offsets else {}
         return CutOver(offsets, why, notes=notes)
 
-    async def promotion(self, known: Known, number: int | None, partitions: Collection[int] | None) -> PromoteCommand:
+    async def promotion(
+        self, known: Known, number: int | None, partitions: Collection[int] | None
+    ) -> tuple[PromoteCommand, frozenset[int]]:
         """Return the command that promotes the staged generation on these partitions; None: on all that are left.
 
+        Beside it are those partitions that it still has to cut at the end of their requests, which is left to the last
+        moment; the others are cut at once.
+
         Raises:
-            UsageError: none is staged, or a live worker is not ready with it.
+            UsageError: none is staged. NotReady: a live worker does not have it yet.
 
         """
         swap = self._staged(known, number)
         if late := sorted(view.worker for view in known.live if not _is_ready(known.fleet, swap, view)):
-            raise UsageError(
+            raise NotReady(
                 f"generation {swap.number} is not ready on {_listed(late)}: wait, or see `hotswap status`; one that "
                 "stops does not count"
             )
@@ -223,13 +227,16 @@ class Preparing:
         why = await self._incompatible(old, swap.generation.proto)
         if partitions is not None and why:
             raise UsageError(f"all partitions must be promoted at once, since its proto differs: {'; '.join(why)}")
-        ends = await self._ends() if why else dict.fromkeys(partitions or (), 0)
-        offsets = {one: end for one, end in ends.items() if one not in swap.cut}
-        if partitions is not None and not offsets:
+        left = set(partitions or ()) - swap.cut.keys()
+        if partitions is not None and not left:
             raise UsageError(f"these partitions have been promoted to generation {swap.number} already")
-        return PromoteCommand(
-            command_id=str(uuid.uuid4()), generation=swap.number, cut=offsets, is_complete=partitions is None
+        command = PromoteCommand(
+            command_id=str(uuid.uuid4()),
+            generation=swap.number,
+            cut=dict.fromkeys(sorted(left), 0),
+            is_complete=partitions is None,
         )
+        return command, frozenset(await self._ends()) - swap.cut.keys() if why else frozenset()
 
     async def abandonment(self, known: Known, number: int | None) -> AbandonCommand:
         """Return the command that ends the staged or half promoted generation.
@@ -279,15 +286,17 @@ class Preparing:
                 return f"key {key.title} lacks the role {SigningRole.PROMOTE}"
         return ""
 
-    async def _steps(self, rollout: Rollout) -> tuple[frozenset[int] | None, ...]:
+    async def _steps(self, rollout: Rollout) -> tuple[tuple[frozenset[int] | None, ...], tuple[str, ...]]:
+        """Return the partitions of each promotion, and what there is to say of them."""
         if rollout.canary is None and rollout.stagger is None:
-            return (None,)
-        partitions = sorted(await self._ends())
-        if rollout.canary is not None:
-            return (canary(rollout.canary, partitions),)
-        size = max(rollout.stagger or 1, 1)
-        groups = [frozenset(partitions[at : at + size]) for at in range(0, len(partitions), size)]
-        return (*groups[:-1], None)
+            return (None,), ()
+        from hotswap.client.shares import read_window  # noqa: PLC0415 - few swaps go by parts
+        from hotswap.client.stepping import forecast, steps_of  # noqa: PLC0415 - the same
+
+        async with Admin.connect(self._settings) as admin:
+            window = await read_window(admin, self._settings.topics.requests)
+        steps = steps_of(rollout, window)
+        return steps, () if rollout.canary is None else (forecast(steps[0] or (), window),)
 
     async def _incompatible(self, old: Proto | None, new: Proto | None) -> list[str]:
         """Return why one proto misreads requests of the other."""
@@ -307,23 +316,13 @@ class Preparing:
             return await admin.end_offsets(self._settings.topics.requests)
 
 
-def heritage_of(known: Known, change: Change, parts: Parts) -> Heritage:
+def heritage_of(known: Known, change: Change, parts: SwapParts) -> Heritage:
     """Return the model and the proto that a change comes to."""
     serving = known.serving
     base = change.base or (serving.number if serving else 0)
     inherited = known.history.timeline.swaps.get(base)
     model = parts.model or (inherited.generation.model if inherited else None)
     return Heritage(base, model, parts.proto or (inherited.generation.proto if inherited else None))
-
-
-def canary(part: "Fraction", partitions: Sequence[int]) -> frozenset[int]:
-    """Return the partitions that are this part of all. Raises UsageError if none are."""
-    count = part * len(partitions)
-    if count.denominator != 1 or not 0 < count < len(partitions):
-        total = len(partitions)
-        possible = f"1/{total} to {total - 1}/{total}" if total > 1 else "none, as there is one partition"
-        raise UsageError(f"{part} of {total} partitions is no whole number of them, not all: possible are {possible}")
-    return frozenset(partitions[: int(count)])
 
 
 def _first_of_its_version(history: History) -> tuple[str, ...]:

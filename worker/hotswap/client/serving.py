@@ -19,7 +19,7 @@ from hotswap.generation import Configuration, Generation, TextOptions
 from hotswap.kafka.topics.committed import Committed
 from hotswap.settings import Settings
 from hotswap.swap.command import Outcome
-from hotswap.swap.timeline import Swap
+from hotswap.swap.timeline import Swap, Timeline
 
 _POLL_S = 1.0
 _SCORES = frozenset({Outcome.SERVING, Outcome.RETIRED})
@@ -131,8 +131,7 @@ async def follow_serving(settings: Settings, seen: Seen | None = None) -> AsyncI
                 known = now
                 yield served
             seen.receive(*await asyncio.gather(commands.read(_POLL_S), status.read(_POLL_S)))
-            # Only an accepted swap can change the generations that they name, and those only increase.
-            if history.timeline.newest and history.timeline.newest not in generations(committed):
+            if _may_change(history.timeline, committed):
                 with contextlib.suppress(Doubt, StartError):  # Kafka is out of reach: keep the last ones
                     committed = await offsets.read()
 
@@ -141,29 +140,52 @@ def _by_worker(outcomes: Mapping[str, Told]) -> Mapping[str, str]:
     return {worker: outcome.outcome for worker, outcome in outcomes.items()}
 
 
-def _scoring(history: History, fleet: Fleet, committed: Mapping[int, Committed] | None) -> Swap | None:
-    """Return the newest generation that scores, according to the committed offsets.
+def _may_change(timeline: Timeline, committed: Mapping[int, Committed] | None) -> bool:
+    """Return whether the committed offsets may name another generation by now.
 
-    Reports decide if the offsets name none or may not be read, and about a newer one that is cut by offsets: it answers
-    all requests from its cut on, long before it has committed anything.
+    Only the newest one can come, and they only increase: while it is staged, on partitions that were promoted.
+    """
+    newest = timeline.swaps.get(timeline.newest)
+    if newest is None or committed is None:
+        return newest is not None
+    if newest.is_staged:
+        return any(newest.cut_at(n) is not None and at.generation < newest.number for n, at in committed.items())
+    return newest.number not in generations(committed)
+
+
+def _scoring(history: History, fleet: Fleet, committed: Mapping[int, Committed] | None) -> Swap | None:
+    """Return the newest generation that scores, and may be the serving one, according to the committed offsets.
+
+    Beside a canary that is the one before it, until the canary is promoted: rows for either are compatible. Reports
+    decide if the offsets name none or may not be read, and about a newer one that is cut by offsets: it answers all
+    requests from its cut on, long before it has committed anything.
     """
     if history.timeline.held:
         return None
     now = time.time()
-    swaps = history.timeline.swaps
-    loaded = {view.generation for view in fleet.workers.values() if view.is_live(now)}
+    swaps, live = history.timeline.swaps, [view for view in fleet.workers.values() if view.is_live(now)]
+    loaded = {view.generation for view in live}
     reported = {number for number, swap in swaps.items() if number in loaded or _has_served(fleet, swap)}
-    scored = max(generations(committed) & set(swaps), default=0)
-    if committed is None or not scored:
-        return swaps.get(max(reported, default=0))
-    due = [number for number in reported if number > scored and _is_due(swaps[number], committed)]
-    return swaps[max(due, default=scored)]
+    named = generations(committed) & set(swaps)
+    scored = named or {part.generation for view in live for part in view.partitions} & set(swaps)
+    serving = {number for number, swap in swaps.items() if history.is_for_all(swap, scored)}
+    if not named:
+        return swaps.get(max(reported & serving, default=0))
+    # While a generation that was abandoned has all partitions, it is what reads their requests.
+    last = max(named & serving, default=max(named))
+    due = [number for number in reported if number > last and _is_due(swaps[number], committed or {})]
+    return swaps[max(due, default=last)]
 
 
 def _is_due(swap: Swap, committed: Mapping[int, Committed]) -> bool:
-    """Return whether a generation is cut by offsets, and no partition has gone past its cut with an older one."""
-    passed = (at.generation < swap.number and at.offset > swap.cut.get(n, 0) for n, at in committed.items())
-    return bool(swap.cut) and swap.is_whole and not any(passed)
+    """Return whether every partition is cut to it, some by offsets, and none has passed its cut with an older one."""
+    if not swap.cut or swap.is_abandoned or swap.replaces:
+        return False
+    cuts = {number: swap.cut_at(number) for number in committed}
+    return all(
+        (cut := cuts[number]) is not None and (at.generation >= swap.number or at.offset <= cut)
+        for number, at in committed.items()
+    )
 
 
 def _has_served(fleet: Fleet, swap: Swap) -> bool:

@@ -1,6 +1,7 @@
 """The upload of a model: its kind, its proto to edit, its predictions beside the serving ones, and the swap."""
 
 import shlex
+from fractions import Fraction
 from http import HTTPStatus
 from typing import Any
 
@@ -8,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from hotswap.client.change import Change
+from hotswap.client.change import Change, Rollout
 from hotswap.console import protos, rows
 from hotswap.console.drafts import Drafts, ModelDraft
 from hotswap.console.shared import Shared, address, see
@@ -71,6 +72,7 @@ class BringPages:
         deployment, draft = self._shared.deployment(request), self._find(request)
         async with self._shared.pages.form(request, _FORM_BYTES) as form:
             self._take(draft, deployment, form.text("proto") or "", None)
+            canary = _canary(form.text("canary"))
         checked = await protos.check(draft.proto)
         if checked.schema is None:
             return await self._page(request, draft)
@@ -84,6 +86,7 @@ class BringPages:
             proto=Proto.inline(draft.proto),
             configuration=draft.configuration,
             samples=trial.samples,
+            rollout=Rollout(canary=canary),
         )
         response = await self._shared.publish(request, lambda client: client.swap(change))
         self._drafts.drop(draft.key)
@@ -138,3 +141,14 @@ def _command_of(draft: ModelDraft) -> str:
     model, deployment = shlex.quote(draft.name), shlex.quote(draft.deployment)
     sample = " --samples SAMPLE.csv" if draft.sample else ""
     return f"hotswap swap {deployment} --model MODEL --kind {draft.kind} --name {model} --proto MODEL.proto{sample}"
+
+
+def _canary(text: str | None) -> Fraction | None:
+    """Return the part of the partitions that a form names; None: all. Raises Problem: 400, it is none."""
+    if not text or not text.strip():
+        return None
+    try:
+        return Fraction(text.strip())
+    except (ValueError, ZeroDivisionError):
+        detail = f"the canary is a part of all partitions, as 1/4, not {text[:60]!r}"
+        raise Problem(HTTPStatus.BAD_REQUEST, detail) from None

@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from hotswap.batch import Format
 from hotswap.client.answers import Refused
+from hotswap.client.change import Rollout
 from hotswap.client.client import Client
 from hotswap.console import facts, rows
 from hotswap.console.shared import Shared, address, seen
@@ -35,6 +36,8 @@ class OverviewPages:
             Route("/d/{deployment}", self.show, methods=["GET"]),
             Route("/d/{deployment}/live", self.live, methods=["GET"]),
             Route("/d/{deployment}/score", self.score, methods=["POST"]),
+            Route("/d/{deployment}/promote", self.promote, methods=["POST"]),
+            Route("/d/{deployment}/abandon", self.abandon, methods=["POST"]),
             Route("/d/{deployment}/rollback", self.rollback, methods=["POST"]),
             Route("/d/{deployment}/pause", self.pause, methods=["POST"]),
             Route("/d/{deployment}/resume", self.resume, methods=["POST"]),
@@ -74,7 +77,15 @@ class OverviewPages:
         """Serve an older generation's parts again."""
         async with self._shared.pages.form(request, _FORM_BYTES) as form:
             to = bodies.generation_in(form.text("to"))
-        return await self._shared.publish(request, lambda client: client.rollback(to))
+        return await self._shared.publish(request, lambda client: client.rollback(to, rollout=Rollout()))
+
+    async def promote(self, request: Request) -> Response:
+        """Cut the staged generation over on all partitions that are left."""
+        return await self._publish(request, Client.promote)
+
+    async def abandon(self, request: Request) -> Response:
+        """End the staged generation."""
+        return await self._publish(request, Client.abandon)
 
     async def pause(self, request: Request) -> Response:
         """Take no further batch."""

@@ -46,6 +46,8 @@ ROLES: dict[str, CallerRole | None] = {
     "GET /v1/{deployment}/predictions/{partition}/{offset}": CallerRole.READ,
     "POST /v1/{deployment}/swap": CallerRole.SWAP,
     "POST /v1/{deployment}/rollback": CallerRole.SWAP,
+    "POST /v1/{deployment}/promote": CallerRole.SWAP,
+    "POST /v1/{deployment}/abandon": CallerRole.SWAP,
     "POST /v1/{deployment}/pause": CallerRole.SWAP,
     "POST /v1/{deployment}/resume": CallerRole.SWAP,
     "GET /v2": CallerRole.READ,

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hotswap.batch import Ask, Format, Refusal
-from hotswap.client.change import Change, as_samples
+from hotswap.client.change import Change, Rollout, as_samples
 from hotswap.client.scoring import own_host
 from hotswap.client.serving import Served
 from hotswap.codec.proto import Operation
@@ -180,6 +180,7 @@ class Acumos:
                         proto=proto,
                         configuration=_NONE,
                         samples=as_samples(table.values) if is_first else (),
+                        rollout=Rollout(),
                     )
                     await self._swap(change)
                 return await _reply(request, answers, operation, work, table.headers())

@@ -249,6 +249,16 @@ def generation_in(text: str | None) -> int | None:
     return number
 
 
+def partitions_in(text: str | None) -> frozenset[int] | None:
+    """Return the partitions that a parameter lists; None: it is absent. Raises Problem: 400, it is no list."""
+    if not text:
+        return None
+    found = [whole(one, _LAST_OFFSET) for one in text.split(",")]
+    if None in found:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"`partitions` lists numbers, as 0,3, not {text[:60]!r}")
+    return frozenset(one for one in found if one is not None)
+
+
 def place_in(request: Request) -> tuple[int, int] | None:
     """Return the partition and the offset that a path names; None: there can be no such."""
     partition, offset = (whole(request.path_params[name], _LAST_OFFSET) for name in ("partition", "offset"))

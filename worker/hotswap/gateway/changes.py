@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from hotswap.artifacts.detect import UnknownKind, find_kind
-from hotswap.client.change import Change
+from hotswap.client.change import Change, Rollout
 from hotswap.codec.proto import Schema
 from hotswap.gateway.bodies import Form
 from hotswap.gateway.problems import Problem
@@ -56,4 +56,5 @@ async def change_of(form: Form, folder: Path, compile_proto: Compile, *, configu
         name=model and model.name,
         proto=proto,
         configuration=options,
+        rollout=Rollout(),
     )

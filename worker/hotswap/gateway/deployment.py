@@ -60,6 +60,7 @@ class Deployment:
         self._changed = asyncio.Condition()
         self._following: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
+        self._rolling_out: set[asyncio.Task[None]] = set()
         self._renewing = Renewing(settings, lambda: self.seen.history.fold, "gateway.refolding")
 
     async def start(self) -> None:
@@ -79,7 +80,7 @@ class Deployment:
 
     async def stop(self) -> None:
         """Close the connections."""
-        tasks = [task for task in (self._following, self._watching) if task]
+        tasks = [task for task in (self._following, self._watching, *self._rolling_out) if task]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -241,7 +242,26 @@ class Deployment:
 
         """
         async with Client(self.settings, self.guard.trust) as client:
-            return await _publish(client, publish)
+            receipt = await _publish(client, publish)
+        if receipt.rollout:
+            task = asyncio.create_task(self._roll_out(receipt), name=f"roll-out-{receipt.generation}")
+            self._rolling_out.add(task)
+            task.add_done_callback(self._rolling_out.discard)
+        return receipt
+
+    async def _roll_out(self, receipt: Receipt) -> None:
+        """Promote what has been staged, once it is ready everywhere; if this process ends before, it remains staged."""
+        facts = {"deployment": self.name, "generation": receipt.generation}
+
+        def log_step(step: str) -> None:
+            log.info("gateway.roll_out", extra={**facts, "step": step})
+
+        try:
+            async with Client(self.settings, self.guard.trust) as client:
+                answer = await client.await_swap(receipt, on_step=log_step)
+            log_step("done" if answer.is_good else "it did not become good")
+        except HotswapError as error:
+            log.warning("gateway.roll_out_failed", extra={**facts, "why": str(error)})
 
     @property
     def generation(self) -> int:
@@ -253,7 +273,7 @@ class Deployment:
         """Return whether this gateway has seen the fleet's answer, too: its next calls show and use it."""
         outcomes = self.seen.fleet.told.get(receipt.command_id, {})
         is_final = all(worker in outcomes and outcomes[worker].is_final for worker in answer.told)
-        if not receipt.generation:
+        if not receipt.generation or receipt.abandoned or receipt.partitions is not None:
             return is_final and any(one.command.command_id == receipt.command_id for one in self.seen.history.entries)
         return self.generation > receipt.generation or (self.generation == receipt.generation and is_final)
 

@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from hotswap.batch import Format
 from hotswap.client.answers import Place, Refused
+from hotswap.client.change import Rollout
 from hotswap.client.client import Client
 from hotswap.client.finding import Gone, NotYet, PredictionId, find_answer, find_by_id
 from hotswap.gateway import bodies, past, replies
@@ -138,6 +139,10 @@ _ROLLBACK = _commands(
     "Serve an older generation's parts again",
     parameter("to", "That generation; else the one that served before.", {**INTEGER, "minimum": 1}),
 )
+_PROMOTE = _commands(
+    "Cut the staged generation over",
+    parameter("partitions", "Only these, as `0,3`; else all that are left.", STRING),
+)
 
 
 class Plain:
@@ -162,6 +167,8 @@ class Plain:
             Endpoint("GET", f"{one}/dead-letters", self.dead_letters, _DEAD_LETTERS),
             Endpoint("POST", f"{one}/swap", self.swap, _SWAP),
             Endpoint("POST", f"{one}/rollback", self.rollback, _ROLLBACK),
+            Endpoint("POST", f"{one}/promote", self.promote, _PROMOTE),
+            Endpoint("POST", f"{one}/abandon", self.abandon, _commands("End the staged generation")),
             Endpoint("POST", f"{one}/pause", self.pause, _commands("Take no further batch")),
             Endpoint("POST", f"{one}/resume", self.resume, _commands("End a pause")),
         ]
@@ -272,7 +279,17 @@ class Plain:
         """Serve an older generation's parts again: `to`, or the one that served before."""
         to = bodies.generation_in(request.query_params.get("to"))
         deployment = self._find(request)
-        return JSONResponse(await deployment.command(lambda client: client.rollback(to)))
+        return JSONResponse(await deployment.command(lambda client: client.rollback(to, rollout=Rollout())))
+
+    async def promote(self, request: Request) -> Response:
+        """Cut the staged generation over, on some `partitions`, or on all that are left."""
+        partitions = bodies.partitions_in(request.query_params.get("partitions"))
+        deployment = self._find(request)
+        return JSONResponse(await deployment.command(lambda client: client.promote(partitions=partitions)))
+
+    async def abandon(self, request: Request) -> Response:
+        """End the staged generation: the partitions that it scores go back."""
+        return JSONResponse(await self._find(request).command(Client.abandon))
 
     async def pause(self, request: Request) -> Response:
         """Take no further batch."""

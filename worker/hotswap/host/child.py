@@ -33,6 +33,7 @@ from hotswap.errors import SwapCode, SwapError
 from hotswap.host import frames
 from hotswap.host.dispatcher import Dispatcher, LoadedModel
 from hotswap.host.frames import Kind, StartStep
+from hotswap.host.golden import check_golden
 from hotswap.host.guest import start_guest
 from hotswap.host.interface import facts_of
 from hotswap.host.order import Ground, GuestPython, Order
@@ -193,6 +194,9 @@ def _load(
     loaded = time.perf_counter()
     on_step(StartStep.SAMPLING)
     check_samples(dispatcher, order.samples, order.max_answer_bytes)
+    if order.golden:
+        on_step(StartStep.COMPARING)
+        check_golden(dispatcher, schema, order.golden)
     on_step(StartStep.WARMING)
     warm(dispatcher, order.samples, order.max_answer_bytes)
     warmed = time.perf_counter()

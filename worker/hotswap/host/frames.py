@@ -70,6 +70,7 @@ class StartStep(StrEnum):
     STARTING = "starting Java"
     LOADING = "loading the model"
     SAMPLING = "scoring the samples"
+    COMPARING = "scoring the golden rows"
     WARMING = "warming up"
 
 

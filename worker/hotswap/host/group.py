@@ -31,13 +31,14 @@ class HostGroup:
         """The current or last step of the first host that is not ready, to complete "it was …"."""
         return next(filter(None, (host.doing for host in self._hosts)), "")
 
-    async def start(self, *, is_low_priority: bool = False) -> Description:
+    async def start(self, *, is_low_priority: bool = False, golden: bytes = b"") -> Description:
         """Start the first host and, once it has accepted the model, all others concurrently.
 
+        The first alone scores the `golden` rows.
         Raises SwapError as ModelHost.start does; no host is left running then.
         """
         try:
-            description = await self._hosts[0].start(is_low_priority=is_low_priority)
+            description = await self._hosts[0].start(is_low_priority=is_low_priority, golden=golden)
             async with asyncio.TaskGroup() as others:
                 for host in self._hosts[1:]:
                     others.create_task(host.start(is_low_priority=is_low_priority))

@@ -51,3 +51,5 @@ class Order:
     is_low_priority: bool = False
     max_answer_bytes: int | None = None
     interpreter: GuestPython | None = None
+    golden: bytes = b""
+    """A document of golden answers (codec/golden.py); empty: none."""

@@ -125,13 +125,13 @@ class ModelHost:
         """How long the current batch has been in the host, seconds; 0 when it is idle."""
         return 0.0 if self._since is None else asyncio.get_running_loop().time() - self._since
 
-    async def start(self, *, is_low_priority: bool = False) -> Description:
+    async def start(self, *, is_low_priority: bool = False, golden: bytes = b"") -> Description:
         """Start the child, then load, check and warm the generation; at low priority while another one is serving.
 
-        Raises SwapError if model, proto and configuration do not fit each other or cannot be loaded; leaves no process.
+        Raises SwapError if its parts do not fit, or answer otherwise than `golden`, which no restart compares again.
         """
         async with self._one_batch:
-            return await self._start(is_low_priority=is_low_priority)
+            return await self._start(is_low_priority=is_low_priority, golden=golden)
 
     async def score(
         self, values: Sequence[bytes], asks: Sequence[Ask] | None = None, *, is_suspect: bool = False
@@ -260,9 +260,9 @@ class ModelHost:
                 raise HostError(text) from error
             self._on_restart(self._why_gone)
 
-    async def _start(self, *, is_low_priority: bool) -> Description:
+    async def _start(self, *, is_low_priority: bool, golden: bytes = b"") -> Description:
         self.doing = "looking up Java's libraries and verifying the model"
-        order = replace(await make_order(self._load), is_low_priority=is_low_priority)
+        order = replace(await make_order(self._load), is_low_priority=is_low_priority, golden=golden)
         if self._state is HostState.STOPPED:
             raise SwapError(SwapCode.HOST_FAILED, _STOPPED_EARLY)
         if self._take_standby and (standby := await self._take_standby(order.ground)):

@@ -1,7 +1,7 @@
 """Warms a fresh host before it serves: a JVM reaches full speed only once it has compiled the code that runs often."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from hotswap.batch import Answer, Ask, Code, Refusal
@@ -24,16 +24,20 @@ def check_samples(dispatcher: Dispatcher, samples: Sequence[bytes], max_answer_b
 
     Raises SwapError SAMPLE_REFUSED if one is refused, or its answer is larger than the predictions topic allows.
     """
-    name = next(iter(dispatcher.plans))
+    for index, answer in enumerate(answers_to(dispatcher, next(iter(dispatcher.plans)), samples)):
+        if isinstance(answer, Refusal):
+            raise SwapError(SwapCode.SAMPLE_REFUSED, f"sample {index} was refused: {answer.code}: {answer.message}")
+        _check_size(f"sample {index}", answer, max_answer_bytes)
+
+
+def answers_to(dispatcher: Dispatcher, operation: str, requests: Sequence[bytes]) -> Iterator[Answer]:
+    """Yield the answer to each request of an operation; few are in memory at a time."""
     start, size = 0, 1  # the first by itself: it tells how large the answers are
-    while start < len(samples):
-        batch = samples[start : start + size]
-        answers = dispatcher.score(batch, [Ask(name)] * len(batch)).answers
-        for index, answer in enumerate(answers, start):
-            if isinstance(answer, Refusal):
-                raise SwapError(SwapCode.SAMPLE_REFUSED, f"sample {index} was refused: {answer.code}: {answer.message}")
-            _check_size(f"sample {index}", answer, max_answer_bytes)
-        start, size = start + len(batch), _fitting(len(samples), answers)
+    while start < len(requests):
+        batch = requests[start : start + size]
+        answers = dispatcher.score(batch, [Ask(operation)] * len(batch)).answers
+        yield from answers
+        start, size = start + len(batch), _fitting(len(requests), answers)
 
 
 def warm(dispatcher: Dispatcher, samples: Sequence[bytes], max_answer_bytes: int | None = None) -> None:

@@ -331,6 +331,12 @@ class Admin:
         """Return the oldest offset that a partition still has."""
         return await self._begins.ask(TopicPartition(topic, partition))
 
+    async def offsets_at(self, topic: str, partitions: Iterable[int], at_ms: int) -> dict[int, int | None]:
+        """Return each partition's first offset whose timestamp is not before a time; None: there is none."""
+        keys = {TopicPartition(topic, number): at_ms for number in partitions}
+        found = await self._ask(self._stable.offsets_for_times(keys), f"offsets of {topic} by time")
+        return {key.partition: at and at.offset for key, at in found.items()}
+
     async def _ask(self, call: Awaitable[Any], what: str) -> Any:
         return await bounded(call, self._seconds, what)
 

@@ -1,0 +1,73 @@
+"""The generations of a deployment on the screen: what scores which partitions, and what may be promoted."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from hotswap.cli.shared import fitting, local_time, styled
+from hotswap.client.overview import Overview
+from hotswap.client.standings import GenerationView
+from hotswap.printable import numbers
+
+
+def parts(view: Overview, width: int) -> list[Any]:
+    """Return a table of the generations, and how to go on with a staged one; nothing if one alone has them all."""
+    if not _is_divided(view):
+        return []
+    columns = {
+        "generation": [str(one.number) for one in view.generations],
+        "model": [one.model for one in view.generations],
+        "state": [one.words for one in view.generations],
+        "scores partitions": [numbers(one.partitions) or "none" for one in view.generations],
+        "share": [share(one) for one in view.generations],
+    }
+    title = f"generations (share: of the requests of {view.window})" if view.window else "generations"
+    return [fitting(title, columns, ("model",), width), *(styled(line, "cyan") for line in _ways(view))]
+
+
+def lines(view: Overview) -> list[str]:
+    """Return a line for each generation; nothing if one alone has all partitions."""
+    if not _is_divided(view):
+        return []
+    return [
+        f"generation {one.number} {one.words}"
+        + (f": {share(one)} of the requests of {view.window}" if share(one) else "")
+        for one in view.generations
+    ]
+
+
+def document(one: GenerationView) -> dict[str, Any]:
+    """Return a generation as a JSON document."""
+    return {
+        "generation": one.number,
+        "state": one.standing,
+        "model": one.model,
+        "partitions": list(one.partitions),
+        "share": None if one.share is None else round(one.share, 4),
+        "promoted": list(one.promoted),
+        "promote_by_ms": one.promote_by_ms,
+        "is_open": one.is_open,
+        "replaces": one.replaces,
+        "loaded_on": list(one.loaded),
+    }
+
+
+def share(one: GenerationView) -> str:
+    """Return a share as text; empty: it is not known."""
+    return "" if one.share is None else f"{100 * one.share:.3g} %"
+
+
+def _is_divided(view: Overview) -> bool:
+    return len(view.generations) > 1 or not all(one.is_whole for one in view.generations)
+
+
+def _ways(view: Overview) -> list[str]:
+    """Return the commands that end a stage, in time or at last."""
+    name = shlex.quote(view.deployment)
+    lines = []
+    for one in view.generations:
+        if one.may_be_promoted(view.at):
+            until = f"until {local_time(one.promote_by_ms)}, " if one.promote_by_ms else ""
+            lines.append(f"generation {one.number} awaits `hotswap promote {name}` {until}or `hotswap abandon {name}`")
+    return lines
