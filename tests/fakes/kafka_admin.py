@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Self
 
 from hotswap.errors import Denied, StartError
@@ -71,6 +72,9 @@ class FakeAdmin:
 
     async def has_offsets(self, group: str, topic: str) -> bool:
         return False
+
+    async def limits(self) -> SimpleNamespace:
+        return SimpleNamespace(answer=1_934_464)
 
     async def end_offsets(
         self, topic: str, partitions: Iterable[int] | None = None, *, read_committed: bool = False

@@ -102,6 +102,7 @@ class FakeCluster:
             "hotswap.client.client": {"LogWriter": writer, "Admin": admin},
             "hotswap.client.commanding": {"Admin": admin},
             "hotswap.client.preparing": {"Admin": admin},
+            "hotswap.client.planning": {"Admin": admin},
             "hotswap.client.deployments": {"Admin": admin},
             "hotswap.client.offsets": {"Admin": admin},
             "hotswap.client.forget": {"LogWriter": writer, "Admin": admin},

@@ -24,7 +24,7 @@ def figures(screen, first_words):
 
 def test_the_demo_loses_nothing_answers_nothing_twice_and_predicts_what_the_models_predict_offline(kafka, tmp_path):
     picture = tmp_path / "pictures" / "demo.svg"
-    words = ["--rate", "150", "--seconds", "1", "--picture", str(picture)]
+    words = ["--rate", "150", "--seconds", "2", "--picture", str(picture)]
     done = subprocess.run(
         [*DEMO, *words],
         env=environment(kafka.bootstrap, LATE),  # as on a busy machine

@@ -11,11 +11,11 @@ from fakes.later import later, of_unknown_kind
 from harness.audit import generation, source
 from harness.command import hotswap
 from harness.fleet import Deployment, messages
-from hotswap.swap.command import MOST_VERSION, RollbackCommand
+from hotswap.swap.command import MOST_VERSION, VERSION, RollbackCommand
 
-UPGRADED = "from hotswap.swap.command import Timeline; Timeline.version = 2\n"
-"""A worker that knows version 2 of the contract."""
-NEEDS = "has a command that needs version 2 of its contract"
+UPGRADED = f"from hotswap.swap.timeline import Timeline; Timeline.version = {VERSION + 1}\n"
+"""A worker that knows the next version of the contract."""
+NEEDS = f"has a command that needs version {VERSION + 1} of its contract"
 
 
 def readiness(port):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -38,12 +38,25 @@ with late:
     from hotswap.settings import Settings
 
 with later:
+    from hotswap.cli.check import check_command
     from hotswap.cli.samples import read_samples
     from hotswap.client.forget import forget as hide
     from hotswap.trust.model_signature import verify_model
 
+if TYPE_CHECKING:
+    from hotswap.cli.files import Parts
+    from hotswap.client.change import Rollout
+    from hotswap.client.plan import SwapPlan
+    from hotswap.client.planning import Planner
+
 _MOST_PARTITION, _MOST_OFFSET = 2**31 - 1, 2**63 - 1
 
+check_option = click.option(
+    "--check",
+    "is_checking",
+    is_flag=True,
+    help="Check everything short of the command, on this machine too, and write nothing.",
+)
 number = click.IntRange(min=1, max=MOST)
 wait_option = click.option(
     "--wait/--no-wait", "is_waiting", default=True, show_default=True, help="Wait for the whole fleet's answer."
@@ -134,6 +147,7 @@ def cut_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @cut_options
 @rollout_options
+@check_option
 @follow_options
 def swap(deployment: str, **options: Any) -> None:
     """Swap the model, the proto, the configuration, or any of them; the rest is inherited.
@@ -150,31 +164,40 @@ def swap(deployment: str, **options: Any) -> None:
 def _swap(settings: Settings, options: Mapping[str, Any]) -> None:
     _verify(options)
     rollout = rollout_of(options)
-    tolerances = tolerances_of(options["tolerances"])
 
     async def publish(client: Client) -> Receipt:
         with parts_of(options) as parts:
-            samples = parts.samples
-            if options["samples"]:
-                samples = await read_samples(settings, options["samples"], parts.proto, parts.configuration)
-            change = Change(
-                model=parts.model,
-                kind=parts.kind,
-                name=options["name"] or parts.name,
-                proto=parts.proto,
-                configuration=parts.configuration,
-                samples=samples,
-                generation=options["generation"],
-                base=options["base"],
-                cut=Cut(options["cut"]),
-                deadline_s=options["deadline_s"],
-                rollout=rollout,
-                golden=golden_of(options["golden"]) or parts.golden,
-                golden_tolerances=tolerances,
-            )
-            return await client.swap(change)
+            return await client.swap(await _change(settings, parts, options, rollout))
 
-    follow_command(settings, publish, options)
+    async def plan(planner: Planner) -> SwapPlan:
+        with parts_of(options) as parts:
+            return await planner.swap(await _change(settings, parts, options, rollout))
+
+    if options["is_checking"]:
+        check_command(settings, plan, is_json=options["is_json"])
+    else:
+        follow_command(settings, publish, options)
+
+
+async def _change(settings: Settings, parts: Parts, options: Mapping[str, Any], rollout: Rollout | None) -> Change:
+    samples = parts.samples
+    if options["samples"]:
+        samples = await read_samples(settings, options["samples"], parts.proto, parts.configuration)
+    return Change(
+        model=parts.model,
+        kind=parts.kind,
+        name=options["name"] or parts.name,
+        proto=parts.proto,
+        configuration=parts.configuration,
+        samples=samples,
+        generation=options["generation"],
+        base=options["base"],
+        cut=Cut(options["cut"]),
+        deadline_s=options["deadline_s"],
+        rollout=rollout,
+        golden=golden_of(options["golden"]) or parts.golden,
+        golden_tolerances=tolerances_of(options["tolerances"]),
+    )
 
 
 def _verify(options: Mapping[str, Any]) -> None:
@@ -198,12 +221,18 @@ def _verify(options: Mapping[str, Any]) -> None:
 )
 @cut_options
 @rollout_options
+@check_option
 @follow_options
 def rollback(deployment: str, **options: Any) -> None:
     """Serve an older generation's parts again, as a new generation."""
     settings, rollout = settings_of(deployment, options), rollout_of(options)
-    cut = Cut(options["cut"])
-    follow_command(settings, lambda client: client.rollback(options["to"], cut=cut, rollout=rollout), options)
+    to, cut = options["to"], Cut(options["cut"])
+    if options["is_checking"]:
+        check_command(
+            settings, lambda planner: planner.rollback(to, cut=cut, rollout=rollout), is_json=options["is_json"]
+        )
+    else:
+        follow_command(settings, lambda client: client.rollback(to, cut=cut, rollout=rollout), options)
 
 
 @click.command()

@@ -142,7 +142,7 @@ class Preparing:
         if heritage.model:
             check_kind(heritage.model.kind, known.fleet.workers.values(), time.time())
         cut_over = await self.cut_over(known, heritage.proto, change.cut, change.rollout)
-        golden = await self._golden(known, change, heritage)
+        golden = await self.golden(known, change, heritage)
         return replace(self.command(known, change, parts, cut_over), golden=golden), cut_over
 
     def command(self, known: Known, change: Change, parts: SwapParts, cut_over: CutOver) -> SwapCommand:
@@ -161,7 +161,8 @@ class Preparing:
             deadline_ms=change.deadline_ms,
         )
 
-    async def _golden(self, known: Known, change: Change, heritage: Heritage) -> Golden | None:
+    async def golden(self, known: Known, change: Change, heritage: Heritage) -> Golden | None:
+        """Return the golden answers of a change, uploaded; see `golden.golden_of`."""
         base = known.history.timeline.swaps.get(heritage.base)
         if not (change.golden or change.golden_tolerances or (base and base.generation.golden)):
             return None

@@ -16,6 +16,7 @@ from hotswap.artifacts.detect import find_kind, find_model
 from hotswap.batch import Answer
 from hotswap.client import protos
 from hotswap.client.change import read_proto
+from hotswap.client.scoring import answer, check
 from hotswap.codec.golden import GoldenAnswers
 from hotswap.codec.proto import Schema
 from hotswap.codec.text.hints import explain_header
@@ -31,7 +32,7 @@ from hotswap.packages.functions import draft_functions, rows_of
 from hotswap.packages.package import encode_samples, open_package, schema_of
 from hotswap.packages.packing import Content
 from hotswap.packages.sample import Sample, open_sample
-from hotswap.packages.staged import answer, check, loading
+from hotswap.packages.staged import loading
 from hotswap.runtimes.kinds import kinds, runtime_of
 from hotswap.settings import Settings
 

@@ -1,19 +1,14 @@
 """Loads a model that is being packed as a worker would stage it."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
-from hotswap.batch import Answer, Ask
 from hotswap.client.change import artifact_of
 from hotswap.environments.guests import interpreter_for
-from hotswap.host.facts import Description
 from hotswap.host.load import Load, local_load
-from hotswap.host.parent import ModelHost
 from hotswap.settings import Settings
-
-_DEADLINE_S = 60.0  # of a batch of golden rows; the samples are scored while the host starts
 
 
 @asynccontextmanager
@@ -27,19 +22,3 @@ async def loading(settings: Settings, model: Path, kind: str, *, is_served: bool
         interpreter_for(settings, kind, artifact) if is_served else nullcontext() as interpreter,
     ):
         yield partial(local_load, settings, kind, artifact, interpreter)
-
-
-async def check(load: Load) -> Description:
-    """Load, score the samples, and return what the host says of itself. Raises SwapError."""
-    return (await answer(load, 0))[0]
-
-
-async def answer(load: Load, count: int) -> tuple[Description, Sequence[Answer]]:
-    """Do as `check` does; return the answers to the first samples, too."""
-    host = ModelHost(load=load, deadline_s=_DEADLINE_S, on_restart=lambda _: None, on_unknown=lambda _, __: None)
-    try:
-        description = await host.start()
-        asks = [Ask(description.operations[0])] * len(load.samples[:count])
-        return description, await host.score(load.samples[:count], asks)
-    finally:
-        await host.stop()
