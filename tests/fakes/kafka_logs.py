@@ -54,6 +54,7 @@ class FakeCluster:
     at_once: int = 5_000
     timestamps: str = "LogAppendTime"
     offset_reads: int = 0
+    log_reads: int = 0
     """How often the committed offsets were asked for."""
     looks: int = 0
     """How often a reader was sent to an offset."""
@@ -166,6 +167,7 @@ class FakeReader:
             yield found[at : at + self.cluster.at_once]
 
     async def read(self, timeout_s: float) -> list[FakeRecord]:
+        self.cluster.log_reads += 1
         found = self._one_partition()
         if not found:
             self.cluster.grown.clear()

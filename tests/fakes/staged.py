@@ -1,5 +1,6 @@
 """A deployment of four partitions in memory, where a generation is staged, promoted on some, or abandoned."""
 
+import asyncio
 import time
 from collections.abc import Mapping
 
@@ -16,6 +17,8 @@ from hotswap.v1 import control_pb2 as wire
 PARTITIONS = 4
 ALL = dict.fromkeys(range(PARTITIONS), 1)
 """What scores each partition before any promote."""
+CANARY = {**ALL, 0: 2}
+EVERYWHERE = dict.fromkeys(ALL, 2)
 
 
 class StagedFleet:
@@ -35,6 +38,13 @@ class StagedFleet:
             SwapCommand(command_id="c2", generation=2, model=model, is_staged=True, promote_by_ms=promote_by_ms)
         )
         self.report(ALL)
+
+    async def looked(self, rounds: int = 3) -> None:
+        """Wait until whoever follows both logs has begun so many rounds more: all but the last have ended."""
+        goal = self.cluster.log_reads + 2 * rounds
+        async with asyncio.timeout(10):
+            while self.cluster.log_reads < goal:
+                await asyncio.sleep(0.001)
 
     def promote(self, cut: Mapping[int, int], *, is_complete: bool = False) -> None:
         """Promote generation 2."""

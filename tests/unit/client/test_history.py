@@ -5,16 +5,13 @@ from dataclasses import replace
 import pytest
 
 from fakes.client import SHA
-from fakes.staged import ALL, StagedFleet
+from fakes.staged import ALL, CANARY, EVERYWHERE, StagedFleet
 from hotswap.client.overview import read_fleet, read_history
 from hotswap.client.serving import serving_schema
 from hotswap.errors import UsageError
 from hotswap.generation import Model
 from hotswap.lake.origin import _generation
 from hotswap.swap.command import AbandonCommand, RollbackCommand, SwapCommand
-
-CANARY = {**ALL, 0: 2}
-EVERYWHERE = dict.fromkeys(ALL, 2)
 
 
 @pytest.fixture

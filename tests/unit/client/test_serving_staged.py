@@ -5,11 +5,8 @@ from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
-from fakes.staged import ALL, StagedFleet
+from fakes.staged import ALL, CANARY, EVERYWHERE, StagedFleet
 from hotswap.client.serving import follow_serving
-
-CANARY = {**ALL, 0: 2}
-EVERYWHERE = dict.fromkeys(ALL, 2)
 
 
 @pytest.fixture
@@ -27,7 +24,7 @@ async def served(settings):
 
 
 @asynccontextmanager
-async def followed(settings):
+async def followed(fleet, settings):
     """Yield the numbers of what a gateway has encoded by, each once in a row."""
     numbers: list[int] = []
 
@@ -37,7 +34,7 @@ async def followed(settings):
                 numbers.append(found.generation.number)
 
     following = asyncio.create_task(follow())
-    await asyncio.sleep(0.1)
+    await fleet.looked()
     try:
         yield numbers
     finally:
@@ -46,30 +43,30 @@ async def followed(settings):
 
 
 async def test_beside_a_staged_one_or_a_canary_it_is_the_one_before_and_then_the_promoted_one(fleet, settings):
-    async with followed(settings) as numbers:
+    async with followed(fleet, settings) as numbers:
         fleet.promote({0: 0})
         for scored in (ALL, CANARY, {**CANARY, 1: 2}, CANARY):
             fleet.report(scored)
-            await asyncio.sleep(0.15)
+            await fleet.looked()
             assert await served(settings) == 1
         assert numbers == [1]
         fleet.promote({}, is_complete=True)
-        await asyncio.sleep(0.15)
+        await fleet.looked()
         assert numbers == [1, 2]
         fleet.report(EVERYWHERE)
-        await asyncio.sleep(0.15)
+        await fleet.looked()
     assert numbers == [1, 2]
 
 
 async def test_one_that_is_promoted_on_all_partitions_is_it_once_it_has_the_last(fleet, settings):
     fleet.cluster.committed = dict.fromkeys(ALL, 3)
-    async with followed(settings) as numbers:
+    async with followed(fleet, settings) as numbers:
         fleet.promote(dict.fromkeys(ALL, 0))
         fleet.report({**EVERYWHERE, 3: 1})
-        await asyncio.sleep(0.15)
+        await fleet.looked()
         assert numbers == [1]
         fleet.report(EVERYWHERE)
-        await asyncio.sleep(0.15)
+        await fleet.looked()
     assert numbers == [1, 2]
 
 
@@ -94,13 +91,13 @@ async def test_one_that_is_cut_by_offsets_on_some_is_not_due(fleet, settings):
 async def test_after_an_abandon_it_is_the_one_before_or_what_took_its_place(fleet, settings):
     fleet.promote({0: 0})
     fleet.report(CANARY)
-    async with followed(settings) as numbers:
+    async with followed(fleet, settings) as numbers:
         fleet.abandon()
         fleet.say(3, "SERVING")
-        await asyncio.sleep(0.15)
+        await fleet.looked()
         assert numbers == [1]
         fleet.report({**ALL, 0: 3})
-        await asyncio.sleep(0.15)
+        await fleet.looked()
     assert numbers == [1, 3]
 
 
@@ -136,16 +133,16 @@ async def test_what_was_abandoned_or_takes_its_place_at_offsets_is_not_due(fleet
 
 
 async def test_offsets_are_read_only_while_they_may_change(fleet, settings):
-    async with followed(settings):
+    async with followed(fleet, settings):
         reads = fleet.cluster.offset_reads
-        await asyncio.sleep(0.3)
+        await fleet.looked(6)
         assert fleet.cluster.offset_reads == reads  # staged for days, it costs nothing
         fleet.promote({0: 0})
-        await asyncio.sleep(0.15)
+        await fleet.looked()
         assert (before := fleet.cluster.offset_reads) > reads
         fleet.report(CANARY)
-        await asyncio.sleep(0.15)
+        await fleet.looked()
         reads = fleet.cluster.offset_reads
         assert reads > before
-        await asyncio.sleep(0.3)
+        await fleet.looked(6)
         assert fleet.cluster.offset_reads == reads
