@@ -54,8 +54,8 @@ class FakeCluster:
     at_once: int = 5_000
     timestamps: str = "LogAppendTime"
     offset_reads: int = 0
-    log_reads: int = 0
     """How often the committed offsets were asked for."""
+    log_reads: int = 0
     looks: int = 0
     """How often a reader was sent to an offset."""
 
@@ -104,6 +104,7 @@ class FakeCluster:
             "hotswap.client.commanding": {"Admin": admin},
             "hotswap.client.preparing": {"Admin": admin},
             "hotswap.client.planning": {"Admin": admin},
+            "hotswap.client.promoting": {"Admin": admin},
             "hotswap.client.deployments": {"Admin": admin},
             "hotswap.client.offsets": {"Admin": admin},
             "hotswap.client.forget": {"LogWriter": writer, "Admin": admin},
@@ -264,6 +265,8 @@ class FakeWorker:
         self.outcomes, self.code, self.message = outcomes, code, message
         self.reads: dict[str, wire.FieldPaths] = {}
         """What it tells of each generation that it loads."""
+        self.staged: dict[int, str] = {}
+        """Generation -> id of the command that staged it."""
         self.commits = True
         """Whether it commits every partition with a generation before it reports that it serves."""
         cluster.members.add(name)
@@ -321,10 +324,27 @@ class FakeWorker:
         if kind is None:  # later.of_unknown_kind
             self.say(command.command_id, 0, "HELD")
             return
-        if kind in ("pause", "resume", "trust"):
-            self.say(command.command_id, 0, "APPLIED")
+        number = getattr(getattr(command, kind), "generation", 0)
+        if kind in ("pause", "resume", "trust", "promote", "abandon"):
+            self.say(command.command_id, number, "APPLIED")
+            self._go_on(command)
             return
+        if getattr(command, kind).cut_over.staged:
+            self.staged[number] = command.command_id
         for outcome in self.outcomes:
+            if outcome == "SERVING" and number in self.staged:
+                return
             is_bad = outcome in ("FAILED", "REFUSED")
             why = (self.code, self.message) if is_bad else ("", "")
-            self.say(command.command_id, getattr(command, kind).generation, outcome, *why)
+            self.say(command.command_id, number, outcome, *why)
+
+    def _go_on(self, command: wire.Command) -> None:
+        """Commit what a promote or an abandon has given to a generation."""
+        scored, promote = self.cluster.scored, command.promote
+        if command.HasField("abandon"):
+            gone = [number for number, by in scored.items() if by == command.abandon.abandoned]
+            scored |= dict.fromkeys(gone, command.abandon.generation)
+        elif promote.complete:
+            self.say(self.staged[promote.generation], promote.generation, "SERVING")
+        else:
+            scored |= dict.fromkeys(promote.offsets, promote.generation)

@@ -1,5 +1,6 @@
 """A model is brought in over logs in memory: what is said of it, its proto, the comparison, the swap."""
 
+import asyncio
 import io
 import re
 import zipfile
@@ -114,6 +115,25 @@ async def test_the_swap_carries_what_was_edited_and_the_draft_is_gone(console, c
     assert (swap.generation, swap.model.name, swap.model.kind) == (2, "churn", "h2o")
     assert swap.proto.text == DRAFT + "// mine"
     assert len(swap.samples) == 1
+
+
+async def test_a_canary_is_promoted_in_the_background_and_then_wholly_or_abandoned(console, cluster, hosts):
+    async with console(proto=DRAFT) as browser:
+        cluster.worker.speak(generation=1, model_name="m", loaded=[1], partitions={0: "", 1: ""}, contract=2)
+        for ended, scored in (("abandon", {0: 3, 1: 1}), ("promote", {0: 4, 1: 4})):
+            _, at = await bring(browser, ("model", mojo()))
+            refused = await browser.submit(f"{at}/swap", {"proto": DRAFT, "canary": "a quarter"})
+            assert (refused.status_code, "a part of all partitions" in refused.text) == (400, True)
+            reply = await browser.submit(f"{at}/swap", {"proto": DRAFT, "canary": "1/2"})
+            assert reply.status_code == 303, reply.text
+            async with asyncio.timeout(10):
+                while not {2, 4} & set(cluster.scored.values()):
+                    await asyncio.sleep(0.005)
+            page = await browser.see("/d/d")
+            assert "hotswap promote d" in page.text
+            assert (await browser.submit(f"/d/d/{ended}")).status_code == 303
+            assert cluster.scored == scored
+            assert "hotswap promote d" not in (await browser.see("/d/d")).text
 
 
 async def test_the_serving_proto_can_be_taken_and_the_draft_again(console, hosts):

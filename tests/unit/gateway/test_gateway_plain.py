@@ -7,11 +7,11 @@ import pytest
 from fakes.answering import answer_requests
 from fakes.kafka_logs import FakeWorker
 from fakes.later import of_unknown_kind
-from hotswap.client.change import Change
+from hotswap.client.change import Change, Rollout
 from hotswap.client.client import Client
 from hotswap.errors import StartError
 from hotswap.gateway.deployment import Deployment
-from hotswap.generation import Proto
+from hotswap.generation import Model, Proto
 
 ONE = {"operation": "one"}
 HEADERS = [(b"host", b"localhost"), (b"content-type", b"application/json")]
@@ -125,6 +125,27 @@ async def test_what_serves_is_shown_and_commands_are_carried_out(gateway, proto_
         assert (await client.post("/v1/d/rollback", params={"to": "x"})).status_code == 400
         assert (await client.post("/v1/d/swap", files={"other": b""})).status_code == 400
         assert (await client.get("/v1/e")).json()["detail"] == "this gateway has no deployment 'e': it has d"
+
+
+async def test_a_swap_to_another_proto_is_staged_promoted_or_abandoned_over_http(gateway, cluster, proto_text):
+    async with gateway() as client:
+        cluster.worker.speak(generation=1, loaded=[1], contract=2)
+        reply = await client.post("/v1/d/swap", files={"proto": proto_text.replace(" age =", " years =").encode()})
+        assert (reply.status_code, reply.json().get("generation")) == (200, 2), reply.text
+        for command in ("promote", "abandon"):
+            reply = await client.post(f"/v1/d/{command}")
+            assert reply.status_code == 422
+            assert "no generation that is staged: the newest one, 2, is cut everywhere" in reply.json()["detail"]
+        assert (await client.post("/v1/d/promote", params={"partitions": "0;1"})).status_code == 400
+        for command, params, scored in (
+            ("promote", {"partitions": "1"}, {0: 2, 1: 3}),
+            ("abandon", {}, {0: 2, 1: 4}),
+        ):
+            if command == "promote":
+                async with Client(client.deployment.settings) as other:
+                    await other.swap(Change(model=Model("file:///n", "b" * 64), rollout=Rollout(is_barrier=True)))
+            reply = await client.post(f"/v1/d/{command}", params=params)
+            assert (reply.status_code, cluster.scored) == (200, scored), reply.text
 
 
 async def test_a_swap_that_a_live_worker_cannot_load_is_a_conflict_and_writes_nothing(gateway, cluster, proto_text):

@@ -33,7 +33,8 @@ async def publish_and_follow(
     async with Client(settings) as client:
         receipt = await publish(client)
         if receipt.incompatible:
-            note(f"cut after the backlog, because the proto changes incompatibly: {'; '.join(receipt.incompatible)}")
+            how = "staged on all workers first" if receipt.rollout else "cut after the backlog"
+            note(f"{how}, because the proto changes incompatibly: {'; '.join(receipt.incompatible)}")
         for line in receipt.notes:
             note(line)
         if not is_waiting:
