@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections import Counter
 from fractions import Fraction
 
@@ -89,6 +90,44 @@ async def test_what_is_abandoned_leaves_its_partitions_and_reaches_no_others(dep
     by_source = await ended(deployment)
     assert {place.partition: by_source[place.partition, place.offset] for place in after} == {0: 3, 1: 1, 2: 1, 3: 1}
     assert Counter(by_source.values())[2] > 0
+
+
+async def test_a_generation_for_a_time_answers_nothing_from_before_it(deployment):
+    await deployment.serve("iris_gbm", workers=WORKERS)
+    values, _, _ = messages("iris")
+    at_s = time.time() + 6
+    async with deployment.client() as client:
+        receipt = await client.swap(Change(model=MODELS / "iris_glm.zip", rollout=Rollout(at_s=at_s)))
+        early = await publish(deployment, values)
+        assert (await client.await_swap(receipt)).is_good
+        assert time.time() > at_s
+        late = await publish(deployment, values)
+    by_source = await ended(deployment)
+    assert {by_source[place.partition, place.offset] for place in early} == {1}
+    assert {by_source[place.partition, place.offset] for place in late} == {2}
+
+
+async def test_a_wrong_golden_answer_refuses_a_swap_on_every_worker_and_nothing_else_changes(deployment, tmp_path):
+    await deployment.serve("iris_gbm", workers=WORKERS)
+    values, _, _ = messages("iris")
+    golden = tmp_path / "golden.csv"
+    async with deployment.client() as client:
+        for species, is_good in (("virginica", False), ("setosa", True)):
+            golden.write_text(f"sepal_length,sepal_width,petal_length,petal_width,species\n5.1,3.5,1.4,0.2,{species}\n")
+            answer = await client.await_swap(
+                await client.swap(Change(model=MODELS / "iris_glm.zip", golden=golden, rollout=Rollout()))
+            )
+            assert answer.is_good is is_good, answer
+            assert {told.code for told in answer.told.values()} == ({""} if is_good else {"GOLDEN_MISMATCH"})
+            assert set(answer.told) == set(WORKERS)
+            said = next(iter(answer.told.values())).message
+            assert is_good or all(word in said for word in ("row 1", "species", "virginica", "setosa")), said
+            await publish(deployment, values)
+            await deployment.drained()
+        with pytest.raises(UsageError, match="--golden inherit"):
+            await client.swap(Change(model=MODELS / "iris_gbm.zip"))
+    by_source = await ended(deployment)
+    assert Counter(by_source.values()) == {1: len(values), 3: len(values)}
 
 
 async def test_a_generation_that_fails_on_a_worker_is_abandoned_and_nothing_that_serves_changes(deployment, tmp_path):

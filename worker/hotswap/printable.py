@@ -1,11 +1,13 @@
 """Makes untrusted text safe for a terminal, where names and messages may hold escape sequences; shortens long ones."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import TextIO
 
 _UNITS_S = {"years": 31_557_600, "days": 86_400, "h": 3_600, "min": 60, "s": 1}
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 def printable(text: str) -> str:
@@ -71,6 +73,12 @@ def numbers(values: Iterable[int]) -> str:
         else:
             runs.append([number])
     return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+
+
+def seconds_of(text: str) -> float | None:
+    """Return the seconds of a span as `90s`, `5m`, `2h` or `1d`; None: it is none."""
+    found = re.fullmatch(r"(\d+)([smhd])", text)
+    return float(int(found[1]) * _SECONDS[found[2]]) if found else None
 
 
 def duration(seconds: float) -> str:

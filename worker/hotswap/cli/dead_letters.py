@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import math
-import re
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -28,7 +27,7 @@ from hotswap.cli.shared import (
     show,
 )
 from hotswap.errors import UsageError
-from hotswap.printable import printable
+from hotswap.printable import printable, seconds_of
 
 with late:
     from hotswap.client.answers import Outgoing, header_texts, refused
@@ -37,7 +36,6 @@ with late:
     from hotswap.kafka.topics.log import LogReader
     from hotswap.settings import Settings
 
-_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _CHUNK = 500
 _READ_S = 0.5
 
@@ -89,8 +87,8 @@ def parse_since(text: str, now: float) -> int:
         UsageError: the text is neither.
 
     """
-    if match := re.fullmatch(r"(\d+)([smhd])", text):
-        return int((now - int(match[1]) * _UNITS[match[2]]) * 1000)
+    if (age_s := seconds_of(text)) is not None:
+        return int((now - age_s) * 1000)
     try:
         return int(datetime.fromisoformat(text).timestamp() * 1000)
     except ValueError:

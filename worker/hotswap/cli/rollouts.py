@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -11,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hotswap.errors import UsageError
+from hotswap.printable import seconds_of
 
 if TYPE_CHECKING:
     from hotswap.client.change import Rollout
-
-_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 class PartOfAll(click.ParamType[Any]):
@@ -42,10 +40,9 @@ class Span(click.ParamType[Any]):
         """Return it in seconds."""
         if isinstance(value, float):
             return value
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", str(value))
-        if not found:
+        if (seconds := seconds_of(str(value))) is None:
             self.fail(f"{value!r} is no span of time: as 90s, 5m, 2h or 1d", param, ctx)
-        return float(found[1]) * _SECONDS[found[2]]
+        return seconds
 
 
 class Moment(click.ParamType[Any]):
