@@ -7,8 +7,8 @@ from fakes.kafka_logs import FakeWorker
 from hotswap.client.change import Change
 from hotswap.client.client import Client
 from hotswap.client.fleet import Fleet
-from hotswap.client.loadable import check_kind
-from hotswap.errors import SwapCode, SwapError
+from hotswap.client.loadable import check_contract, check_kind
+from hotswap.errors import SwapCode, SwapError, UsageError
 from hotswap.generation import Configuration, Model
 from hotswap.host.jvm_spec import make_ground
 from hotswap.runtimes import kinds
@@ -69,6 +69,13 @@ def test_of_many_workers_five_are_named_and_the_others_counted():
 def test_a_worker_that_has_stopped_or_is_dead_does_not_count():
     lacking = ALL | {"onnx": LACKS}
     check_kind("onnx", [worker("w1", lacking, stopped=True), worker("w2", lacking, age_s=9.1)], NOW)
+
+
+def test_live_workers_of_an_older_contract_are_named_for_what_they_do_not_know():
+    older = [worker("w2", contract=1), worker("w1"), worker("w3", stopped=True), worker("w4", age_s=9.1)]
+    with pytest.raises(UsageError, match=r"nothing was written, since .* do not know golden answers: w1, w2\. Upgrade"):
+        check_contract(2, "golden answers", [worker("w5", contract=2), *older], NOW)
+    check_contract(2, "golden answers", [worker("w5", contract=2), *older[2:]], NOW)
 
 
 # ---- the client
