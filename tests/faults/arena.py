@@ -253,7 +253,13 @@ class Arena:
 
     async def command(self, change):
         """Publish any swap, and return the receipt."""
-        receipt = await self.client.swap(change)
+        return self._number(await self.client.swap(change))
+
+    async def abandon(self, generation=None):
+        """Abandon the newest generation, staged or promoted in part; return the receipt."""
+        return self._number(await self.client.abandon(generation))
+
+    def _number(self, receipt):
         self._newest = max(self._newest, receipt.generation)
         return receipt
 

@@ -45,6 +45,10 @@ KINDS = (
     Kind("late_commits", 4, 3, 14),
     Kind("swap", 8),
     Kind("swap_after_backlog", 4),
+    Kind("canary", 4),
+    Kind("lost_publisher", 2),
+    Kind("promote", 4),
+    Kind("abandon", 3),
     Kind("rewind_control", 1),
     Kind("truncate_control", 1),
     Kind("forge_control", 2),
@@ -112,12 +116,14 @@ class Faults(FleetFaults):
     # ---- the broker: one at a time
 
     async def _on_the_broker(self, begin, end, seconds):
-        if self._broker.locked():
-            return False
+        return not self._broker.locked() and await self._without_the_broker(begin, end, seconds)
+
+    async def _without_the_broker(self, begin, end, seconds):
         async with self._broker:
-            await asyncio.to_thread(begin)
-            await asyncio.sleep(seconds)
-            await asyncio.to_thread(end)
+            with self.arena.verifier.cut_offs.during():
+                await asyncio.to_thread(begin)
+                await asyncio.sleep(seconds)
+                await asyncio.to_thread(end)
             return True
 
     async def stop_broker(self, seconds):
@@ -130,11 +136,8 @@ class Faults(FleetFaults):
         # It waits for the faults of a few seconds, but not for another minute: eight left hardly two of ten.
         if self._breaking.locked():
             return False
-        async with self._breaking, self._broker:
-            await asyncio.to_thread(self.arena.kafka.kill)
-            await asyncio.sleep(seconds)
-            await asyncio.to_thread(self.arena.kafka.start)
-            return True
+        async with self._breaking:
+            return await self._without_the_broker(self.arena.kafka.kill, self.arena.kafka.start, seconds)
 
     async def pause_broker(self, seconds):
         def send(number):
@@ -150,9 +153,10 @@ class Faults(FleetFaults):
         self.arena.proxy.delay(0)
 
     async def hold_network(self, seconds):
-        self.arena.proxy.hold()
-        await asyncio.sleep(seconds)
-        self.arena.proxy.release()
+        with self.arena.verifier.cut_offs.during():
+            self.arena.proxy.hold()
+            await asyncio.sleep(seconds)
+            self.arena.proxy.release()
 
     async def cut_network(self, _):
         self.arena.proxy.cut()

@@ -1,7 +1,9 @@
 """What the verifier works with: records as any client returns them, findings, and the state of each partition."""
 
+import contextlib
 import hashlib
 import math
+import time
 from array import array
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter, defaultdict
@@ -76,6 +78,16 @@ class CutOffs:
     def end(self, at_ms):
         """They reach the broker again."""
         self._spans[-1][1] = at_ms
+
+    @contextlib.contextmanager
+    def during(self):
+        """They are cut off for as long as the block takes; blocks may overlap."""
+        span = [time.time() * 1_000, math.inf]
+        self._spans.append(span)
+        try:
+            yield
+        finally:
+            span[1] = time.time() * 1_000
 
     def known_from_ms(self, sent_ms):
         """From when on each worker must keep the cut of a command that was sent at this time."""

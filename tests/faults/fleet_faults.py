@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 import signal
 from collections import Counter
+from fractions import Fraction
 
 from faults.schedule import schedule
-from hotswap.client.change import Cut
+from hotswap.client.change import Cut, Rollout
+from hotswap.errors import NotReady
 
 
 async def play(faults, kinds, seconds, **measures):
@@ -88,6 +90,33 @@ class FleetFaults:
 
     async def swap_after_backlog(self, _):
         return await self._command(lambda: self.arena.swap(cut=Cut.AFTER_BACKLOG))
+
+    # ---- generations that come by parts: whatever comes next may promote them, abandon them or follow them
+
+    async def lost_publisher(self, _):
+        """Stage a generation, and do no more, as a client that dies between its steps."""
+        return await self._command(self._stage)
+
+    async def canary(self, _):
+        """Stage a generation, and give it one partition once every live worker is ready for it."""
+
+        async def act():
+            staged = await self._stage()
+            while True:
+                with contextlib.suppress(NotReady):
+                    return await self.arena.client.promote(staged.generation, *staged.steps)
+                await asyncio.sleep(0.5)
+
+        return await self._command(act)
+
+    async def promote(self, _):
+        return await self._command(self.arena.client.promote)
+
+    async def abandon(self, _):
+        return await self._command(self.arena.abandon)
+
+    async def _stage(self):
+        return await self.arena.swap(rollout=Rollout(canary=Fraction(1, self.arena.terms.partitions)))
 
     async def _command(self, act):
         async with self._control:

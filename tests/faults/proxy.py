@@ -210,7 +210,8 @@ class _Link:
             await self._pass(request, broker, self._gates["requests"])
         if not broker.is_closing():
             # Only half of the connection: the broker must still answer what came before, and then closes its half.
-            broker.write_eof()
+            with contextlib.suppress(OSError):  # it has been cut off meanwhile
+                broker.write_eof()
 
     async def _pass_answers(self, reader):
         while answer := await _frame(reader):

@@ -15,10 +15,10 @@ from fractions import Fraction
 from faults.arena import MODELS, OPENED_S, Arena
 from faults.cohorts import InParts, Window
 from faults.strikes import Strikes
+from harness.command import hotswap
 from harness.fleet import EXAMPLES
 from hotswap.client.change import Change, Rollout
 from hotswap.errors import NoAnswer, UsageError
-from hotswap.kafka.topics.admin import Admin
 
 _READY_S = 90
 _SCORED_S = 90
@@ -148,20 +148,21 @@ class Acts:
         window = Window(staged.generation, cohort, begin_ms, time.time() * 1_000)
         self.arena.verifier.windows.append(window)
         share, keys = look(lambda verifier: verifier.shares(window))
-        told, counted = await self._by_offsets(cohort), look(lambda verifier: verifier.share(cohort))
+        told, counted = await self._told(staged.generation), look(lambda verifier: verifier.share(cohort))
         assert agree(told, counted), f"canary {staged.generation} has {counted:.1%} of the requests, told {told:.1%}"
         of_it = keys.pop(staged.generation, 0)
         self.arena.say(
-            f"canary {staged.generation}: forecast {forecast:.1%} of the requests, had {counted:.1%}, gave {share:.1%} "
-            f"of the answers; it scored {of_it} keys, and others {sum(keys.values())}"
+            f"canary {staged.generation}: forecast {forecast:.1%} of the requests, told by status {told:.1%}, had "
+            f"{counted:.1%}, gave {share:.1%} of the answers; it scored {of_it} keys, and others {sum(keys.values())}"
         )
         self.figures["canaries counted"] += 1
 
-    async def _by_offsets(self, partitions):
-        """Return the share of the requests that partitions have, as `hotswap status` has it: by offsets alone."""
-        async with Admin.connect(self.arena.deployment.settings) as admin:
-            ends = await admin.end_offsets(self.arena.deployment.settings.topics.requests)
-        return sum(ends[one] for one in partitions) / sum(ends.values())
+    async def _told(self, generation):
+        """Return the share of the requests that a generation has according to `hotswap status --json`."""
+        told, errors = await hotswap(self.arena.deployment, "status", "--json", code=None)
+        views = {view["generation"]: view for view in json.loads(told)["generations"]}
+        assert generation in views, f"status does not know generation {generation}: {sorted(views)} {errors}"
+        return views[generation]["share"]
 
     async def promote(self, number, partitions, *, is_awaited=True, changes_to=""):
         """Promote once all live workers are ready; `changes_to`: the publisher waits, and goes on with these rows."""
@@ -199,7 +200,7 @@ class Acts:
 
     async def _abandon(self, staged):
         """Take it back; what never came to it, for its worker was dead, stays where it is."""
-        receipt = await self.arena.client.abandon(staged.generation)
+        receipt = await self.arena.abandon(staged.generation)
         self.strikes.now("abandonment")
         await self.answered(receipt)
         for one, may in self.may.items():
