@@ -31,7 +31,7 @@ export OPENBLAS_NUM_THREADS := 1
 
 # Each is a proof under fire of its own, minutes long: make kills, or make kills SEED=7 SECONDS=60 PARTITIONS=64. With
 # TRANSACTIONS=1 their clusters begin with transaction.version 1, as one that was upgraded to Kafka 4 without raising it.
-PROOFS := kills kills-swaps kills-named failpoints zombies broker storm takeover drain scaling swaps rollouts bad-swaps commands \
+PROOFS := kills kills-swaps kills-named failpoints zombies broker storm takeover drain scaling swaps rollouts proto-swaps bad-swaps commands \
 	at-least-once everything cluster million fuzz fuzz-records fuzz-protos both-ways gateways \
 	late-copies transaction-versions epochs
 RED := red-at-least-once red-unfenced

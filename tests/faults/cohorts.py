@@ -15,12 +15,11 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from faults.fold import Command, Fold, Status, Verdict
+from faults.fold import Command, Fold, Status
 from faults.verifier import Verifier
 
 FOLLOWS_S = 30
 """A partition that is given a generation at once is scored by it within this time, while workers die."""
-_STAGED = 2
 _HELD = Status.DESCRIPTOR.file.enum_types_by_name["Outcome"].values_by_name["OUTCOME_HELD"].number
 
 
@@ -50,48 +49,36 @@ class Lots(Fold):
         self.lots = {}
 
     def receive(self, value, timestamp_ms):
-        command = Command.FromString(value or b"")
-        kind = command.WhichOneof("kind")
-        if command.deployment == self._deployment and kind in ("promote", "abandon"):
-            assert command.least_version == _STAGED, command
-            order = getattr(command, kind)
-            is_accepted = getattr(self, f"_{kind}")(order, timestamp_ms)
-            return Verdict(command.command_id, order.generation, *(("", "") if is_accepted else ("REFUSED", "STALE")))
         verdict = super().receive(value, timestamp_ms)
-        if verdict and verdict.outcome == "" and kind in ("swap", "rollback"):
-            cut_over = getattr(command, kind).cut_over
-            others_ms = math.inf if cut_over.staged else timestamp_ms
-            lot = Lot(verdict.generation, others_ms=others_ms, is_staged=cut_over.staged)
-            self._give(lot, cut_over.offsets, timestamp_ms)
+        if verdict and verdict.outcome in ("", "APPLIED"):
+            command = Command.FromString(value)
+            kind = command.WhichOneof("kind")
+            if follow := {"swap": self._new, "rollback": self._new, "promote": self._more, "abandon": self._back}.get(
+                kind
+            ):
+                follow(getattr(command, kind), timestamp_ms)
         return verdict
+
+    def _new(self, order, timestamp_ms):
+        others_ms = math.inf if order.cut_over.staged else timestamp_ms
+        lot = Lot(order.generation, others_ms=others_ms, is_staged=order.cut_over.staged)
+        self._give(lot, order.cut_over.offsets, timestamp_ms)
 
     def _give(self, lot, offsets, timestamp_ms):
         lot.cuts.update((partition, (offset, timestamp_ms)) for partition, offset in offsets.items())
         self.lots[lot.number] = lot
 
-    def _promote(self, order, timestamp_ms):
-        if order.generation != self.newest:
-            return False
+    def _more(self, order, timestamp_ms):
         lot = self.lots[order.generation]
         for partition, offset in order.offsets.items():
             if partition not in lot.cuts or offset < lot.cuts[partition][0]:
                 lot.cuts[partition] = offset, timestamp_ms
         if order.complete:
             lot.others_ms = min(lot.others_ms, timestamp_ms)
-        return True
 
-    def _abandon(self, order, timestamp_ms):
-        if order.abandoned != self.newest or order.generation <= self.newest:
-            return False
+    def _back(self, order, timestamp_ms):
         self.lots[order.abandoned].abandoned_ms = timestamp_ms
-        before = (number for number, lot in reversed(self.lots.items()) if math.isinf(lot.abandoned_ms))
-        parts = self.accepted[order.to or next(before)]
-        self.accepted[order.generation] = parts._replace(
-            number=order.generation, cut=dict(order.offsets), timestamp_ms=timestamp_ms
-        )
-        lot = Lot(order.generation, others_ms=timestamp_ms, replaces=order.abandoned)
-        self._give(lot, order.offsets, timestamp_ms)
-        return True
+        self._give(Lot(order.generation, others_ms=timestamp_ms, replaces=order.abandoned), order.offsets, timestamp_ms)
 
 
 class Seen(NamedTuple):
@@ -120,9 +107,10 @@ class Window(NamedTuple):
 class InParts(Verifier):
     """The verifier of a fleet whose generations come to their partitions by parts."""
 
+    fold_of = Lots
+
     def __init__(self, **given):
         super().__init__(**given)
-        self._fold = Lots(given["deployment"])
         self._seen = defaultdict(list)
         self.windows = []
         self.held = set()

@@ -7,6 +7,7 @@ must advertise the proxy's own port to clients that connect through it (`brokers
 """
 
 import asyncio
+import contextlib
 import random
 import struct
 

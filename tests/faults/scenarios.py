@@ -16,6 +16,7 @@ from faults.epochs import epochs
 from faults.everything import everything
 from faults.kinds_in_turn import ALL_KINDS, kinds_in_turn
 from faults.late_copies import late_copies
+from faults.proto_swaps import proto_swaps
 from faults.rollouts import Partly, rollouts
 from faults.scaling import as_deployed, scaling
 from faults.swaps import swaps
@@ -258,6 +259,15 @@ SCENARIOS = {
             play=rollouts,
             seconds=720,
             terms=Terms(partitions=8, keys=40, settings=QUICK_SESSION),
+            arena=Partly,
+        ),
+        Scenario(
+            name="proto-swaps",
+            promise="swaps to another proto and domain, whose publisher changes over at the cut, interrupt a stream of "
+            "1,000 requests/s at most twice as long as swaps of the model alone",
+            play=proto_swaps,
+            seconds=5,
+            terms=Terms(per_second=1_000, workers=2),
             arena=Partly,
         ),
         Scenario(
