@@ -1,4 +1,4 @@
-"""The upload of a model: its kind, its proto to edit, its predictions beside the serving ones, the plan, and the swap."""
+"""The upload of a model: its kind, its proto to edit, its predictions beside the serving ones, its plan, its swap."""
 
 import shlex
 from fractions import Fraction
