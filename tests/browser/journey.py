@@ -1,8 +1,8 @@
 """`python -m browser.journey [--pictures FOLDER] [--picture FILE]`, in tests/: the console in a real Chromium.
 
-A model is brought in, swapped under a running stream and rolled back, others are refused, dead letters are replayed:
-once by mouse, once by keyboard alone. Names, headers, bytes and comments that are script are there all the while. Each
-page is held to axe-core's rules for accessibility. Needs chromium on PATH.
+A model is brought in, swapped under a running stream and rolled back, others come as canaries or are refused, dead
+letters are replayed: once by mouse, once by keyboard alone. Names, headers, bytes and comments that are script are
+there all the while. Each page is held to axe-core's rules for accessibility. Needs chromium on PATH.
 """
 
 import argparse
@@ -117,6 +117,50 @@ class Journey:
         await self.sees(f"{self._name} {_SCRIPT}", "#head")
         await self.look("the overview")
 
+    async def try_canaries(self) -> None:
+        """Give two models a quarter of the partitions, then promote the one and abandon the other."""
+        first = await self.plan_a_canary("first")
+        await self.end("Promote", first)
+        await self.sees(f"generation {first} on 4 partitions", "#head")
+        await expect(self._page.locator("#head table")).to_have_count(0)
+        await self.sees(f"generation {first}: model {self._name} first,", "#head")
+        second = await self.plan_a_canary("second")
+        await self.end("Abandon", second)
+        row = self._page.locator("#head tbody tr", has_text=f"serves in place of {second}")
+        await expect(row).to_contain_text(f"{self._name} first", timeout=_WAIT_MS)
+        await self.sees(f"generation {second + 1} on 1 partition", "#head")
+        await self.sees(f"abandon {second} for {second + 1}, applied", "#newest")
+        await self.look("an abandoned canary")
+
+    async def plan_a_canary(self, name: str) -> int:
+        """Bring a model in, see the plans of two canaries, and swap the possible one in; return its number."""
+        await self.bring(_MODEL, name=f"{self._name} {name}")
+        await self.push("Take the serving proto")
+        await self.sees("each live one (2) can load models of kind h2o", "#plan")
+        await self._person.write(self._page, self._page.locator("#canary"), "1/3")
+        await self.push("See its plan")
+        await self.sees("1/3 of 4 partitions is no whole number of them", "#plan")
+        await expect(self._page.get_by_role("button", name="Swap it in")).to_have_count(0)
+        await self.look("a plan that something is against")
+        await self._person.write(self._page, self._page.locator("#canary"), "1/4")
+        await self.push("See its plan")
+        await self.sees(re.compile(r"the canary has 1 of 4 partitions \(\d\): \d+\.\d% of the requests"), "#plan")
+        await self.look("the plan of a canary")
+        title = await self._page.locator("#plan-title").inner_text()
+        number = int(re.findall(r"\d+", title)[0])
+        await self.push("Swap it in")
+        row = self._page.locator("#head tbody tr", has_text=f"{self._name} {name}")
+        await expect(row).to_contain_text(re.compile(r"promoted on partition \d of 4"), timeout=_WAIT_MS)
+        await expect(row.locator("td").last).to_have_text(re.compile(r"^\d+(\.\d+)? %$"), timeout=_WAIT_MS)
+        await self.sees(f"generation {number} on 1 partition", "#head")
+        await self.look("a canary beside what serves")
+        return number
+
+    async def end(self, way: str, number: int) -> None:
+        """Promote or abandon the staged generation."""
+        await self.press(self._page.locator("summary", has_text=f"{way} {number}…"))
+        await self.push(way)
+
     async def fail_to_swap(self) -> None:
         """Bring models in that do not fit: one that the console refuses, and one that only the workers can."""
         await self.bring(_OTHER)
@@ -168,6 +212,7 @@ class Journey:
         """The journey."""
         await self.swap_a_model()
         await self.score()
+        await self.try_canaries()
         await self.fail_to_swap()
         await self.roll_back()
         await self.replay()

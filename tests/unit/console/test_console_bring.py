@@ -1,6 +1,8 @@
-"""A model is brought in over logs in memory: what is said of it, its proto, the comparison, the swap."""
+"""A model is brought in over logs in memory: what is said of it, its proto, the comparison, the plan, the swap."""
 
 import asyncio
+import functools
+import html
 import io
 import re
 import zipfile
@@ -117,7 +119,75 @@ async def test_the_swap_carries_what_was_edited_and_the_draft_is_gone(console, c
     assert len(swap.samples) == 1
 
 
+def plan_in(page):
+    """Return the text of a page's plan, without tags; empty: it has none."""
+    found = re.search('<section class="card" id="plan".*?</section>', page.text, re.DOTALL)
+    return " ".join(html.unescape(re.sub("<[^>]*>", " ", found[0])).split()) if found else ""
+
+
+async def test_the_plan_is_told_before_the_swap_and_nothing_is_written_or_loaded_for_it(
+    console, cluster, settings, hosts, tmp_path
+):
+    async with console() as browser:
+        cluster.worker.speak(generation=1, model_name="m", loaded=[1], partitions={0: "", 1: ""}, contract=2)
+        for partition in (0, 1, 1, 1):
+            cluster.append(settings.topics.requests, b"", partition=partition)
+        page, at = await bring(browser, ("model", mojo()))
+        loaded, told = len(hosts.loaded), plan_in(page)
+        for said in (
+            "Plan: generation 2 of d can be swapped in", "Serves now generation 1", "Changes model, proto",
+            "Proto minor step from the serving one", "Workers each live one (1) can load models of kind h2o",
+            "Course in one step, at once",
+        ):  # fmt: skip
+            assert said in told, said
+        assert ("Loaded here" in told, "the canary has" in told) == (False, False)
+        page = await browser.submit(at, {"proto": DRAFT, "canary": " 1/2 "})
+        assert "the canary has 1 of 2 partitions (0): 25.0% of the requests of the last hour" in plan_in(page)
+        assert "promoted on partition 0 once all are ready (1 of 2)" in plan_in(page)
+        assert 'value="1/2"' in page.text
+        assert f"{at}/swap" in page.text
+        assert page.text.count("--proto MODEL.proto --canary 1/2") == 1
+        assert len(hosts.loaded) == 2 * loaded, "the trial has loaded it, and the plan does not"
+        page = await browser.submit(at, {"proto": DRAFT.replace("double age", "double years"), "canary": ""})
+        assert "Proto major step from the serving one, and it would misread requests of that" in plan_in(page)
+        assert "Course staged on all live workers (1) first promoted on all partitions once" in plan_in(page)
+    assert len(cluster.topics["d.control"][0]) == 1
+    assert not (tmp_path / "store").exists()
+
+
+async def test_each_reason_against_the_swap_is_told_in_place_of_its_button(console, cluster, hosts):
+    async with console(proto=DRAFT) as browser:
+        speak = functools.partial(cluster.worker.speak, generation=1, model_name="m", loaded=[1], contract=2)
+        speak(kinds={"h2o": "no Java <b>here"})
+        _, at = await bring(browser, ("model", mojo()))
+        for canary, reasons in (("1/3", ("1/3 of 2 partitions is no", "no Java <b>here")), ("half", ("not 'half'",))):
+            page = await browser.submit(at, {"proto": DRAFT, "canary": canary})
+            assert [reason in plan_in(page) for reason in reasons] == [True] * len(reasons)
+            assert "cannot be swapped in" in plan_in(page)
+            assert ("<b>here" in page.text, f"{at}/swap" in page.text) == (False, False)
+            assert f'value="{canary}"' in page.text
+        speak(kinds={"h2o": ""})
+        page = await browser.submit(at, {"proto": DRAFT, "canary": ""})
+        assert ("can be swapped in" in plan_in(page), f"{at}/swap" in page.text) == (True, True)
+        topics = cluster.topics.copy()
+        del cluster.topics["d.requests"]
+        page = await browser.see(at)
+        assert (page.status_code, f"{at}/swap" in page.text) == (200, False)
+        assert "Against it: topic d.requests does not exist" in plan_in(page)
+        cluster.topics |= topics
+
+
+async def test_a_draft_that_does_not_fit_has_no_plan(console, hosts):
+    hosts.fault = SwapError(SwapCode.SCHEMA_MISMATCH, "no column")
+    async with console() as browser:
+        page, at = await bring(browser, ("model", mojo()))
+        assert plan_in(page) == ""
+        assert plan_in(await browser.submit(at, {"proto": DRAFT.replace("double", "duoble")})) == ""
+
+
 async def test_a_canary_is_promoted_in_the_background_and_then_wholly_or_abandoned(console, cluster, hosts):
+    for partition in (0, 1):
+        cluster.append("d.requests", b"", partition=partition)
     async with console(proto=DRAFT) as browser:
         cluster.worker.speak(generation=1, model_name="m", loaded=[1], partitions={0: "", 1: ""}, contract=2)
         for ended, scored in (("abandon", {0: 3, 1: 1}), ("promote", {0: 4, 1: 4})):
@@ -129,11 +199,16 @@ async def test_a_canary_is_promoted_in_the_background_and_then_wholly_or_abandon
             async with asyncio.timeout(10):
                 while not {2, 4} & set(cluster.scored.values()):
                     await asyncio.sleep(0.005)
-            page = await browser.see("/d/d")
-            assert "hotswap promote d" in page.text
+            canary = rf">{2 if ended == 'abandon' else 4}</th><td>churn</td><td>promoted on partition (\d) of 2</td>"
+            async with asyncio.timeout(10):
+                while not re.search(rf"{canary}<td>\1</td><td>50 %</td>", (await browser.see("/d/d")).text):
+                    await asyncio.sleep(0.005)
+            assert "hotswap promote d" in (await browser.see("/d/d")).text
             assert (await browser.submit(f"/d/d/{ended}")).status_code == 303
             assert cluster.scored == scored
-            assert "hotswap promote d" not in (await browser.see("/d/d")).text
+            page = await browser.see("/d/d")
+            assert "hotswap promote d" not in page.text
+            assert ("<td>serves in place of 2</td>" in page.text) is (ended == "abandon")
 
 
 async def test_the_serving_proto_can_be_taken_and_the_draft_again(console, hosts):

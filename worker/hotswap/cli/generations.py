@@ -8,19 +8,18 @@ from typing import Any
 from hotswap.cli.shared import fitting, local_time, styled
 from hotswap.client.overview import Overview
 from hotswap.client.standings import GenerationView
-from hotswap.printable import numbers
 
 
 def parts(view: Overview, width: int) -> list[Any]:
     """Return a table of the generations, and how to go on with a staged one; nothing if one alone has them all."""
-    if not _is_divided(view):
+    if not view.is_divided:
         return []
     columns = {
         "generation": [str(one.number) for one in view.generations],
         "model": [one.model for one in view.generations],
         "state": [one.words for one in view.generations],
-        "scores partitions": [numbers(one.partitions) or "none" for one in view.generations],
-        "share": [share(one) for one in view.generations],
+        "scores partitions": [one.scores for one in view.generations],
+        "share": [one.percent for one in view.generations],
     }
     title = f"generations (share: of the requests of {view.window})" if view.window else "generations"
     return [fitting(title, columns, ("model",), width), *(styled(line, "cyan") for line in _ways(view))]
@@ -28,11 +27,11 @@ def parts(view: Overview, width: int) -> list[Any]:
 
 def lines(view: Overview) -> list[str]:
     """Return a line for each generation; nothing if one alone has all partitions."""
-    if not _is_divided(view):
+    if not view.is_divided:
         return []
     return [
         f"generation {one.number} {one.words}"
-        + (f": {share(one)} of the requests of {view.window}" if share(one) else "")
+        + (f": {one.percent} of the requests of {view.window}" if one.percent else "")
         for one in view.generations
     ]
 
@@ -51,15 +50,6 @@ def document(one: GenerationView) -> dict[str, Any]:
         "replaces": one.replaces,
         "loaded_on": list(one.loaded),
     }
-
-
-def share(one: GenerationView) -> str:
-    """Return a share as text; empty: it is not known."""
-    return "" if one.share is None else f"{100 * one.share:.3g} %"
-
-
-def _is_divided(view: Overview) -> bool:
-    return len(view.generations) > 1 or not all(one.is_whole for one in view.generations)
 
 
 def _ways(view: Overview) -> list[str]:

@@ -102,6 +102,12 @@ class Overview:
         return standings(self)
 
     @property
+    def is_divided(self) -> bool:
+        """Whether more than one generation scores it, or may."""
+        generations = self.generations
+        return len(generations) > 1 or not all(one.is_whole for one in generations)
+
+    @property
     def serving(self) -> tuple[int, ...]:
         """The generations that serve, oldest first: they score a partition, and some live worker has them.
 

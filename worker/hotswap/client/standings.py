@@ -69,6 +69,16 @@ class GenerationView:
         return self.is_open and (self.promote_by_ms is None or at * 1000 <= self.promote_by_ms)
 
     @property
+    def scores(self) -> str:
+        """The partitions that it scored last, as text."""
+        return numbers(self.partitions) or "none"
+
+    @property
+    def percent(self) -> str:
+        """Its share as text; empty: it is not known."""
+        return "" if self.share is None else f"{100 * self.share:.3g} %"
+
+    @property
     def words(self) -> str:
         """Its standing as text."""
         end = "" if self.is_open else ", and goes no further"

@@ -44,6 +44,8 @@ class ModelDraft:
     configuration: Configuration
     notes: list[str]
     proto: str = ""
+    canary: str = ""
+    """As it was typed."""
     samples: tuple[bytes, ...] = ()
     sample: bytes = b""
     content: Format = Format.CSV
