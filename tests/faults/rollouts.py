@@ -160,7 +160,7 @@ class Acts:
     async def _told(self, generation):
         """Return the share of the requests that a generation has according to `hotswap status --json`."""
         told, errors = await hotswap(self.arena.deployment, "status", "--json", code=None)
-        views = {view["generation"]: view for view in json.loads(told)["generations"]}
+        views = {view["generation"]: view for (status,) in [json.loads(told)] for view in status["generations"]}
         assert generation in views, f"status does not know generation {generation}: {sorted(views)} {errors}"
         return views[generation]["share"]
 
