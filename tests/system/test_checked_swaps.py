@@ -70,6 +70,31 @@ async def test_what_stands_against_it_is_told_with_every_reason(deployment, tmp_
     assert await deployment.stop() == 0
 
 
+async def test_golden_answers_are_compared_here_from_a_file_and_from_the_store(deployment, tmp_path):
+    await deployment.serve("iris_gbm")
+    golden, glm = tmp_path / "golden.csv", MODELS / "iris_glm.zip"
+
+    def rows(species):
+        golden.write_text(f"sepal_length,sepal_width,petal_length,petal_width,species\n5.1,3.5,1.4,0.2,{species}\n")
+
+    swap = ("swap", deployment.name, "--model", glm, "--golden")
+    rows("setosa")
+    plan, _ = await checked(deployment, *swap, golden)
+    assert (plan["is_good"], plan["local"]["golden"], plan["notes"]) == (True, 1, [])
+    shown, _ = await hotswap(deployment, *swap, golden, "--check")
+    assert "with 1 golden row answered as expected" in shown.decode()
+    await hotswap(deployment, *swap, golden)
+
+    rows("virginica")
+    plan, _ = await checked(deployment, *swap, golden, code=1)
+    (reason,) = plan["reasons"]
+    assert reason.startswith("GOLDEN_MISMATCH: 1 of 1 golden row got another answer than expected:")
+    assert reason.endswith('row 1, species: expected "virginica", got "setosa"')
+    plan, _ = await checked(deployment, *swap, "inherit")
+    assert plan["local"]["golden"] == 1, "the generation before has some"
+    assert await deployment.stop() == 0
+
+
 async def test_a_rollback_is_checked_by_the_model_in_the_store(deployment):
     await deployment.serve("iris_gbm")
     async with deployment.client() as client:

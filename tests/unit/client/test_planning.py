@@ -73,7 +73,7 @@ async def test_a_good_plan_names_the_number_the_parts_and_the_cut(served, settin
     assert plan.course == ("in one step, at once: each partition at its next batch",)
     ((generation, more),) = loads.asked
     assert (generation.model, generation.proto) == (NEW, proto())
-    assert (more["file"], more["is_inherited"], more["max_answer_bytes"]) == (None, False, 1_934_464)
+    assert (more["own"].file, more["is_inherited"], more["max_answer_bytes"]) == (None, False, 1_934_464)
 
 
 async def test_a_local_model_is_digested_and_nothing_of_it_is_uploaded(served, settings, loads, tmp_path):
@@ -85,9 +85,9 @@ async def test_a_local_model_is_digested_and_nothing_of_it_is_uploaded(served, s
     assert plan.model.uri == f"{settings.store_url}/{plan.model.sha256}/churn.onnx"
     assert plan.model.name == "churn"
     ((generation, more),) = loads.asked
-    assert (more["file"], more["kind"]) == (file, "onnx")
+    assert (more["own"].file, more["own"].kind) == (file, "onnx")
     assert generation.proto.source is None
-    assert more["proto"].source == large.read_bytes(), "what is not in the store cannot be fetched from it"
+    assert more["own"].proto.source == large.read_bytes(), "what is not in the store cannot be fetched from it"
 
 
 async def test_an_incompatible_proto_is_cut_after_the_backlog_as_of_now_and_has_a_major_step(served, settings, loads):

@@ -72,6 +72,7 @@ def _local_document(local: LocalLoad) -> dict[str, Any]:
         "description": local.description,
         "seconds": round(local.seconds, 3),
         "samples": local.samples,
+        "golden": local.golden,
         "fits": {name: list(columns) for name, columns in local.fits.items()},
         "misfits": list(local.misfits),
         "unchecked": local.unchecked,

@@ -1,4 +1,4 @@
-"""The golden answers of a swap: read, checked against its proto, and uploaded; or what becomes of the base's."""
+"""The golden answers of a swap: read, and checked against its proto; or what becomes of the base's."""
 
 import asyncio
 import time
@@ -12,17 +12,17 @@ from hotswap.client.loadable import check_contract
 from hotswap.codec.golden import GoldenAnswers
 from hotswap.codec.text.golden_rows import read_golden
 from hotswap.errors import UsageError
-from hotswap.generation import Configuration, Golden, Proto
+from hotswap.generation import Configuration, Proto
 from hotswap.swap.command import STAGED
 from hotswap.swap.timeline import Swap
 
 
-async def golden_of(
+async def golden_document(
     change: Change, base: Swap | None, proto: Proto | None, fleet: Fleet, store: Store
-) -> Golden | None:
-    """Return the golden answers of a swap's command, uploaded; None: it names none, and inherits the base's, if any.
+) -> bytes | None:
+    """Return the document of a swap's golden answers; None: the swap names none, and inherits the base's, if any.
 
-    `proto` is that of the new generation.
+    It is empty if the base's are to be compared no more. `proto` is that of the new generation.
 
     Raises:
         UsageError: the base has some, and nothing says whether the new model or proto must give them; the file does not
@@ -39,15 +39,14 @@ async def golden_of(
         return None
     check_contract(STAGED, "golden answers", fleet.workers.values(), time.time())
     if isinstance(choice, GoldenChoice):
-        return Golden()
+        return b""
     answers = choice
     if isinstance(answers, Path):
         answers = await _read(answers, change, base, proto, fleet, store)
     try:
-        content = answers.dump()
+        return answers.dump()
     except ValueError as error:
         raise UsageError(f"the golden answers cannot be published: {error}") from error
-    return await store.upload_golden(content)
 
 
 def _check_inherited(change: Change, base: Swap | None) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hotswap.artifacts.store import Store
 from hotswap.client import protos
@@ -32,47 +32,67 @@ class LocalLoad:
     description: str = ""
     seconds: float = 0.0
     samples: int = 0
+    golden: int = 0
+    """How many golden rows it has answered as expected."""
     fits: Mapping[str, Sequence[str]] = field(default_factory=dict)
     misfits: Sequence[str] = ()
     fault: str = ""
     unchecked: str = ""
 
 
+class OwnParts(NamedTuple):
+    """Parts of a generation as they are before their upload.
+
+    `proto` is the generation's in any case; `file` is its model, of this `kind` (None: detected); `golden` has the
+    document of its golden answers. None: those in the store.
+    """
+
+    proto: Proto
+    file: Path | None = None
+    kind: str | None = None
+    golden: bytes | None = None
+
+
 async def load_here(
     settings: Settings,
     generation: Generation,
+    own: OwnParts,
     *,
-    proto: Proto,
-    file: Path | None = None,
-    kind: str | None = None,
     is_inherited: bool = False,
     max_answer_bytes: int | None = None,
 ) -> LocalLoad:
-    """Fetch, verify and load a generation, and score its samples; `file` is its model before it is uploaded.
+    """Fetch, verify and load a generation, score its samples and compare its golden answers.
 
-    `kind` is that file's; None: detected. `proto` is the generation's, before it is uploaded. A model that
-    `is_inherited` need not be in reach of this machine: the workers have it.
+    A model that `is_inherited`, and such golden answers, need not be in reach of this machine: the workers have them.
     """
     if not IS_POSIX:
         return LocalLoad(unchecked="a model host needs Linux or macOS")
+    store = Store(settings)
     try:
-        contract = replace(proto, source=await Store(settings).fetch_proto(proto))
+        contract = replace(own.proto, source=await store.fetch_proto(own.proto))
     except SwapError as error:
         return LocalLoad(fault=f"{error.code}: {error.message}")
+    golden = own.golden
+    if golden is None and generation.golden:
+        try:
+            golden = await store.fetch_golden(generation.golden)
+        except SwapError as error:
+            return LocalLoad(unchecked=f"its golden answers are not in reach: {error.message}")
     from hotswap.client.scoring import own_load  # noqa: PLC0415 - unavailable on Windows
 
-    model, configuration = file or generation.model, generation.configuration
+    model, configuration = own.file or generation.model, generation.configuration
     try:
-        async with own_load(settings, model, kind, contract, configuration, generation.samples) as load:
-            return await _loaded(replace(load, max_answer_bytes=max_answer_bytes))
+        async with own_load(settings, model, own.kind, contract, configuration, generation.samples) as load:
+            return await _loaded(replace(load, max_answer_bytes=max_answer_bytes), golden or b"")
     except SwapError as error:
         if error.code in _HERE or (is_inherited and error.code in _OF_STORES):
             return LocalLoad(unchecked=error.message)
         return LocalLoad(fault=f"{error.code}: {error.message}")
 
 
-async def _loaded(load: "Load") -> LocalLoad:
+async def _loaded(load: "Load", golden: bytes) -> LocalLoad:
     from hotswap.client.scoring import check  # noqa: PLC0415 - unavailable on Windows
+    from hotswap.codec.golden import GoldenAnswers  # noqa: PLC0415 - few generations have some
     from hotswap.host.jvm_spec import make_ground  # noqa: PLC0415 - the same
 
     try:
@@ -80,7 +100,7 @@ async def _loaded(load: "Load") -> LocalLoad:
     except SwapError as lacking:  # whatever it is, this machine lacks it
         return LocalLoad(unchecked=lacking.message)
     try:
-        description = await check(load)
+        description = await check(load, golden)
     except SwapError as error:
         if error.code is not SwapCode.SCHEMA_MISMATCH:
             raise
@@ -90,6 +110,7 @@ async def _loaded(load: "Load") -> LocalLoad:
         description=description.columns,
         seconds=sum(description.phase_seconds.values()),
         samples=len(load.samples),
+        golden=len(GoldenAnswers.parse(golden).rows) if golden else 0,
         fits={name: _read(reads, description.fields.get(name, {})) for name, reads in description.reads.items()},
     )
 

@@ -61,6 +61,7 @@ def _loaded(local: LocalLoad) -> str:
     if local.fault:
         return "it cannot be loaded"
     scored = f", with {counted(local.samples, 'sample')} scored" if local.samples else ""
+    scored += f", with {counted(local.golden, 'golden row')} answered as expected" if local.golden else ""
     return f"in {local.seconds:.1f} s{scored}: {local.description.partition(':')[0]}"
 
 

@@ -18,7 +18,7 @@ from hotswap.client.change import Change, Rollout
 from hotswap.client.commanding import record_of
 from hotswap.client.cut import Cut
 from hotswap.client.loadable import lacking_kind
-from hotswap.client.local_load import LocalLoad, load_here
+from hotswap.client.local_load import LocalLoad, OwnParts, load_here
 from hotswap.client.plan import SwapPlan
 from hotswap.client.preparing import CutOver, Known, Preparing, SwapParts, heritage_of
 from hotswap.client.rolling_back import rollback_command, target_of
@@ -47,7 +47,10 @@ class _Unwritten(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """A command, and what it was made from; `file` is its model before it is uploaded, `kind` as it is named."""
+    """A command, and what it was made from.
+
+    `file` is its model before it is uploaded, `kind` as it is named, `golden` the document of golden answers.
+    """
 
     command: SwapCommand | RollbackCommand
     proto: Proto | None
@@ -55,6 +58,7 @@ class _Made:
     impossible: str
     file: Path | None = None
     kind: str | None = None
+    golden: bytes | None = None
 
 
 class _Topic(NamedTuple):
@@ -93,13 +97,14 @@ class Planner:
         heritage = heritage_of(known, change, parts)
         proto = heritage.proto
         cut_over, impossible = await self._cut_over(known, proto, change.cut, change.rollout)
-        command = self._preparing.command(known, change, parts, cut_over)
+        golden = None
         try:
-            command = replace(command, golden=await self._preparing.golden(known, change, heritage))
+            golden = await self._preparing.golden_document(known, change, heritage)
         except UsageError as error:
             impossible = "; ".join(filter(None, (impossible, str(error))))
+        command = await self._preparing.command(known, change, parts, cut_over, golden)
         file = change.model if isinstance(change.model, Path) else None
-        return await self._plan(known, topic, _Made(command, proto, cut_over, impossible, file, change.kind))
+        return await self._plan(known, topic, _Made(command, proto, cut_over, impossible, file, change.kind, golden))
 
     async def rollback(self, to: int | None = None, *, cut: Cut = Cut.AUTO, rollout: Rollout | None = None) -> SwapPlan:
         """Return the plan of `Client.rollback`.
@@ -148,7 +153,8 @@ class Planner:
         changed = [part for part in _PARTS if _part(generation, part) != _part(old, part)]
         if generation and old and not changed:
             notes.append(f"nothing would change: generation {old.number} serves with the same parts")
-        if generation and generation.golden:
+        local = await self._load(generation, topic, made)
+        if generation and generation.golden and (local.unchecked or not self._is_loading):
             notes.append("its golden answers are compared by the workers, and not here")
         return SwapPlan(
             deployment=self._settings.deployment,
@@ -167,7 +173,7 @@ class Planner:
             partitions=topic.partitions,
             ahead={one: max(end - max(committed[one].offset, 0), 0) for one, end in ends.items() if one in committed},
             live=len(known.live),
-            local=await self._load(generation, topic, made),
+            local=local,
             refused=refused,
             impossible=made.impossible,
             lacking=self._lacking(known, generation),
@@ -220,9 +226,7 @@ class Planner:
         return await load_here(
             self._settings,
             generation,
-            proto=made.proto,
-            file=made.file,
-            kind=made.kind,
+            own=OwnParts(made.proto, made.file, made.kind, made.golden),
             is_inherited="model" in _inherited(made.command),
             max_answer_bytes=topic.max_answer_bytes,
         )

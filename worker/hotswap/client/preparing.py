@@ -11,14 +11,7 @@ from hotswap.artifacts.detect import as_file, find_model
 from hotswap.artifacts.places import without_secrets
 from hotswap.artifacts.store import Store
 from hotswap.client import overview, protos
-from hotswap.client.change import (
-    MAX_INLINE_PROTO_BYTES,
-    MAX_SAMPLES_BYTES,
-    Change,
-    Rollout,
-    compile_file,
-    read_proto,
-)
+from hotswap.client.change import MAX_INLINE_PROTO_BYTES, MAX_SAMPLES_BYTES, Change, Rollout, compile_file, read_proto
 from hotswap.client.cut import Cut
 from hotswap.client.fleet import Fleet, WorkerView
 from hotswap.client.history import History
@@ -129,8 +122,8 @@ class Preparing:
             await protos.in_thread(compile_file, proto)
             proto = await protos.in_thread(read_proto, proto)
         if (size := sum(map(len, change.samples))) > MAX_SAMPLES_BYTES:
-            most = MAX_SAMPLES_BYTES >> 10
-            raise UsageError(f"the samples take {size:,} bytes, and a command holds {most} KiB: take fewer rows")
+            most = f"a command holds {MAX_SAMPLES_BYTES >> 10} KiB"
+            raise UsageError(f"the samples take {size:,} bytes, and {most}: take fewer rows")
         stored = await self._stored(proto) if proto else None
         model = await self._upload(change.model, change.kind) if isinstance(change.model, Path) else change.model
         model = model and replace(model, name=change.name or model.name or PurePath(without_secrets(model.uri)).stem)
@@ -142,11 +135,13 @@ class Preparing:
         if heritage.model:
             check_kind(heritage.model.kind, known.fleet.workers.values(), time.time())
         cut_over = await self.cut_over(known, heritage.proto, change.cut, change.rollout)
-        golden = await self.golden(known, change, heritage)
-        return replace(self.command(known, change, parts, cut_over), golden=golden), cut_over
+        document = await self.golden_document(known, change, heritage)
+        return await self.command(known, change, parts, cut_over, document), cut_over
 
-    def command(self, known: Known, change: Change, parts: SwapParts, cut_over: CutOver) -> SwapCommand:
-        """Return the command for a change that cuts over there, without its golden answers."""
+    async def command(
+        self, known: Known, change: Change, parts: SwapParts, cut_over: CutOver, golden: bytes | None
+    ) -> SwapCommand:
+        """Return the command for a change that cuts over there; upload its golden answers, a `golden_document`."""
         return SwapCommand(
             command_id=str(uuid.uuid4()),
             generation=change.generation or known.next_number,
@@ -155,20 +150,21 @@ class Preparing:
             proto=parts.stored,
             configuration=change.configuration,
             samples=change.samples,
+            golden=await self._store.upload_golden(golden) if golden else None if golden is None else Golden(),
             cut=cut_over.offsets,
             is_staged=cut_over.rollout is not None,
             promote_by_ms=cut_over.promote_by_ms,
             deadline_ms=change.deadline_ms,
         )
 
-    async def golden(self, known: Known, change: Change, heritage: Heritage) -> Golden | None:
-        """Return the golden answers of a change, uploaded; see `golden.golden_of`."""
+    async def golden_document(self, known: Known, change: Change, heritage: Heritage) -> bytes | None:
+        """Return the golden answers of a change; see `golden.golden_document`."""
         base = known.history.timeline.swaps.get(heritage.base)
         if not (change.golden or change.golden_tolerances or (base and base.generation.golden)):
             return None
-        from hotswap.client.golden import golden_of  # noqa: PLC0415 - few swaps have golden answers
+        from hotswap.client.golden import golden_document  # noqa: PLC0415 - few swaps have golden answers
 
-        return await golden_of(change, base, heritage.proto, known.fleet, self._store)
+        return await golden_document(change, base, heritage.proto, known.fleet, self._store)
 
     async def _upload(self, path: Path, kind: str | None) -> Model:
         model, kind = find_model(path, kind)

@@ -73,16 +73,19 @@ async def own_load(
         yield local_load(settings, model_kind, artifact, interpreter, configuration, proto, samples)
 
 
-async def check(load: Load) -> Description:
-    """Load, score the samples, and return what the host says of itself. Raises SwapError."""
-    return (await answer(load, 0))[0]
+async def check(load: Load, golden: bytes = b"") -> Description:
+    """Load, score the samples, compare golden answers (a document), and return what the host says of itself.
+
+    Raises SwapError.
+    """
+    return (await answer(load, 0, golden))[0]
 
 
-async def answer(load: Load, count: int) -> tuple[Description, Sequence[Answer]]:
+async def answer(load: Load, count: int, golden: bytes = b"") -> tuple[Description, Sequence[Answer]]:
     """Do as `check` does; return the answers to the first samples, too."""
     host = ModelHost(load=load, deadline_s=_DEADLINE_S, on_restart=lambda _: None, on_unknown=lambda _, __: None)
     try:
-        description = await host.start()
+        description = await host.start(golden=golden)
         asks = [Ask(description.operations[0])] * len(load.samples[:count])
         return description, await host.score(load.samples[:count], asks)
     finally:
