@@ -91,7 +91,7 @@ class FleetFaults:
     async def swap_after_backlog(self, _):
         return await self._command(lambda: self.arena.swap(cut=Cut.AFTER_BACKLOG))
 
-    # ---- generations that come by parts: whatever comes next may promote them, abandon them or follow them
+    # ---- generations that come by parts: whatever command comes next may follow them
 
     async def lost_publisher(self, _):
         """Stage a generation, and do no more, as a client that dies between its steps."""
@@ -99,21 +99,23 @@ class FleetFaults:
 
     async def canary(self, _):
         """Stage a generation, and give it one partition once every live worker is ready for it."""
-
-        async def act():
-            staged = await self._stage()
-            while True:
-                with contextlib.suppress(NotReady):
-                    return await self.arena.client.promote(staged.generation, *staged.steps)
-                await asyncio.sleep(0.5)
-
-        return await self._command(act)
+        return await self._command(self._canary)
 
     async def promote(self, _):
-        return await self._command(self.arena.client.promote)
+        return await self._command(lambda: self._canary(then=self.arena.client.promote))
 
     async def abandon(self, _):
-        return await self._command(self.arena.abandon)
+        return await self._command(lambda: self._canary(then=self.arena.abandon))
+
+    async def _canary(self, then=None):
+        staged = await self._stage()
+        while True:
+            with contextlib.suppress(NotReady):
+                await self.arena.client.promote(staged.generation, *staged.steps)
+                break
+            await asyncio.sleep(0.5)
+        if then:
+            await then(staged.generation)
 
     async def _stage(self):
         return await self.arena.swap(rollout=Rollout(canary=Fraction(1, self.arena.terms.partitions)))
