@@ -246,7 +246,9 @@ async def test_a_commit_that_arrives_after_its_producer_was_discarded_is_refused
     zombies.release()
     answers = await zombies.answered()
     offsets.release()
-    assert {struct.unpack_from(">xih", answer)[1] for answer in answers} <= FENCED  # flexible: behind its tags
+    # On a busy machine the next producer's transition may still go on, which refuses it, too: CONCURRENT_TRANSACTIONS.
+    refused = {struct.unpack_from(">xih", answer)[1] for answer in answers}  # flexible: behind its tags
+    assert refused <= {*FENCED, 51}
     await publisher.reach(300)
     assert deployment.log().count("partition.recycled") >= 4
     await is_answered_once(deployment, publisher)
