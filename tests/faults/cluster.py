@@ -1,6 +1,7 @@
 """One of three brokers at a time is broken, beside workers that come and go and swaps: `python -m faults cluster`."""
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -157,17 +158,17 @@ class Faults(FleetFaults):
         if self._from_brokers in ways and not self.arena.kafka.network.has_cables:
             return False
         async with self._chosen() as (node,):
-            for way in ways:
-                way(node, is_cut=True)
-            await asyncio.sleep(seconds)
-            for way in ways:
-                way(node, is_cut=False)
+            with self.arena.verifier.cut_offs.during() if self._from_workers in ways else contextlib.nullcontext():
+                for way in ways:
+                    way(node, is_cut=True)
+                await asyncio.sleep(seconds)
+                for way in ways:
+                    way(node, is_cut=False)
         return True
 
     def _from_workers(self, node, *, is_cut):
-        proxy, cut_offs = self.arena.proxy[node.number - 1], self.arena.verifier.cut_offs
+        proxy = self.arena.proxy[node.number - 1]
         (proxy.hold if is_cut else proxy.release)()
-        (cut_offs.begin if is_cut else cut_offs.end)(time.time() * 1_000)
 
     def _from_brokers(self, node, *, is_cut):
         network = self.arena.kafka.network

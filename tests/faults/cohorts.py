@@ -53,9 +53,8 @@ class Lots(Fold):
         if verdict and verdict.outcome in ("", "APPLIED"):
             command = Command.FromString(value)
             kind = command.WhichOneof("kind")
-            if follow := {"swap": self._new, "rollback": self._new, "promote": self._more, "abandon": self._back}.get(
-                kind
-            ):
+            ways = {"swap": self._new, "rollback": self._new, "promote": self._more, "abandon": self._back}
+            if follow := ways.get(kind):
                 follow(getattr(command, kind), timestamp_ms)
         return verdict
 

@@ -116,14 +116,12 @@ class Faults(FleetFaults):
     # ---- the broker: one at a time
 
     async def _on_the_broker(self, begin, end, seconds):
-        return not self._broker.locked() and await self._without_the_broker(begin, end, seconds)
-
-    async def _without_the_broker(self, begin, end, seconds):
+        if self._broker.locked():
+            return False
         async with self._broker:
-            with self.arena.verifier.cut_offs.during():
-                await asyncio.to_thread(begin)
-                await asyncio.sleep(seconds)
-                await asyncio.to_thread(end)
+            await asyncio.to_thread(begin)
+            await asyncio.sleep(seconds)
+            await asyncio.to_thread(end)
             return True
 
     async def stop_broker(self, seconds):
@@ -136,8 +134,11 @@ class Faults(FleetFaults):
         # It waits for the faults of a few seconds, but not for another minute: eight left hardly two of ten.
         if self._breaking.locked():
             return False
-        async with self._breaking:
-            return await self._without_the_broker(self.arena.kafka.kill, self.arena.kafka.start, seconds)
+        async with self._breaking, self._broker:
+            await asyncio.to_thread(self.arena.kafka.kill)
+            await asyncio.sleep(seconds)
+            await asyncio.to_thread(self.arena.kafka.start)
+            return True
 
     async def pause_broker(self, seconds):
         def send(number):

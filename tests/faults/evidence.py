@@ -69,21 +69,13 @@ class CutOffs:
 
     def __init__(self, grace_ms):
         self._grace_ms = grace_ms
-        self._spans: list[list[float]] = []
-
-    def begin(self, at_ms):
-        """Cut them off, in milliseconds since the epoch, until `end`."""
-        self._spans.append([at_ms, math.inf])
-
-    def end(self, at_ms):
-        """They reach the broker again."""
-        self._spans[-1][1] = at_ms
+        self.spans: list[list[float]] = []
+        """When each began and ended, in milliseconds since the epoch."""
 
     @contextlib.contextmanager
     def during(self):
         """They are cut off for as long as the block takes; blocks may overlap."""
-        span = [time.time() * 1_000, math.inf]
-        self._spans.append(span)
+        self.spans.append(span := [time.time() * 1_000, math.inf])
         try:
             yield
         finally:
@@ -92,7 +84,7 @@ class CutOffs:
     def known_from_ms(self, sent_ms):
         """From when on each worker must keep the cut of a command that was sent at this time."""
         known = sent_ms + self._grace_ms
-        for begin, end in self._spans:
+        for begin, end in self.spans:
             if begin < known < end + self._grace_ms:
                 known = end + self._grace_ms
         return known

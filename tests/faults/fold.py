@@ -21,10 +21,8 @@ FAILED = _FILE.enum_types_by_name["Outcome"].values_by_name["OUTCOME_FAILED"].nu
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)
 _TIMES_S = range(-62_135_596_800, 253_402_300_800)  # the range of a google.protobuf.Timestamp: the years 1 to 9999
 _LONGEST_ID = 200
-_STAGED, _MOST_VERSION = (
-    2,
-    1_000,
-)  # what brought staged cut-overs is the newest version so far; and the last there may be
+_STAGED = 2  # the version that brought staged cut-overs, the newest so far
+_MOST_VERSION = 1_000
 _LATER = ("promote", "abandon")
 
 

@@ -128,8 +128,7 @@ def test_a_cut_counts_from_when_workers_that_were_cut_off_from_a_broker_can_know
     (command,) = (record for record in history.of(TOPICS.control, 0) if record.offset == 2)
     for begins_s, ends_s, kinds in ((-1, 600, set()), (-600, -3, {"wrong_cut"}), (3, 600, {"wrong_cut"})):
         verifier = new_verifier()
-        verifier.cut_offs.begin(command.timestamp_ms + begins_s * 1_000)
-        verifier.cut_offs.end(command.timestamp_ms + ends_s * 1_000)
+        verifier.cut_offs.spans.append([command.timestamp_ms + at_s * 1_000 for at_s in (begins_s, ends_s)])
         history.feed(verifier)
         assert verifier.counts.keys() == kinds
 
