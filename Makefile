@@ -22,7 +22,7 @@ deciding := $(addprefix tests/unit/,artifacts pipeline trust \
 	$(addprefix client/test_,abort.py deletion.py findings.py hanging.py later_clients.py loadable.py needed.py \
 	overview.py trend.py) $(addprefix kafka/,partition topics/test_records.py transactions wire) \
 	test_agenda.py test_agenda_decisions.py test_agenda_failures.py test_agenda_promotions.py test_later_commands.py \
-	test_progress.py test_promotions.py test_swap.py)
+	test_progress.py test_promotions.py test_shadows.py test_swap.py)
 
 # The tests start a thousand Pythons: each would compile anew what it imports, which takes more than half a second, and
 # with numpy start a thread for each core, which nobody uses.
@@ -32,7 +32,7 @@ export OPENBLAS_NUM_THREADS := 1
 # Each is a proof under fire of its own, minutes long: make kills, or make kills SEED=7 SECONDS=60 PARTITIONS=64. With
 # TRANSACTIONS=1 their clusters begin with transaction.version 1, as one that was upgraded to Kafka 4 without raising it.
 PROOFS := kills kills-swaps kills-named failpoints zombies broker storm takeover drain scaling swaps rollouts proto-swaps bad-swaps commands \
-	at-least-once everything cluster million fuzz fuzz-records fuzz-protos both-ways gateways \
+	at-least-once everything cluster million compared fuzz fuzz-records fuzz-protos both-ways gateways \
 	late-copies transaction-versions epochs
 RED := red-at-least-once red-unfenced
 OTHER_PROOFS := attacks kinds topics versions rights upgrade renewals s3 every-model every-python-model both-paths alerts lake http-conformance verifier model mutants

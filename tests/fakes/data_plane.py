@@ -32,6 +32,7 @@ from hotswap.generation import Generation, Model, Proto
 from hotswap.pipeline.admission import Rules
 from hotswap.pipeline.loop import PartitionLoop
 from hotswap.pipeline.ports import RawRequests, Router, Scorer, Serve, Serving, Source, Wait
+from hotswap.swap.sample import Sampling
 
 LIMITS = Limits(66_536, 100_000)
 
@@ -152,6 +153,10 @@ class FakeSource:
             await self._woken.wait()
         return None
 
+    async def pass_over(self) -> int:
+        self.drained.set()
+        return self.partition.end
+
     def wake(self) -> None:
         self._is_woken = True
         self._woken.set()
@@ -257,6 +262,7 @@ class FakeRouter:
         self.choose_by = choose
         self.hosts: dict[int, FakeHost] = {}
         self.changed = asyncio.Event()
+        self.sample = Sampling()
         self.skipped: dict[int, str] = {}
         """Offset of a damaged batch -> id of the command that skips it."""
         self._rules = Rules(proto_sha256="f" * 64, operations=operations, max_request_bytes=max_request_bytes)

@@ -22,6 +22,7 @@ from faults import (
     attacks,
     bad_swaps,
     both_ways,
+    compared,
     control_storm,
     every_model,
     every_python_model,
@@ -50,6 +51,7 @@ COMMANDS = {
     "bad-swaps": (bad_swaps.run, 200),
     "fuzz": (fuzz.run, 100_000),
     "million": (million.run, 1_000_000),
+    "compared": (compared.run, 1_000_000),
     "gateways": (gateways.run, 60),
 }
 ON_THEIR_OWN = {

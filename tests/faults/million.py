@@ -82,7 +82,7 @@ async def _predict(deployment, rows, answers, figures, say):
     try:
         while process.poll() is None:
             with contextlib.suppress(OSError, StopIteration):
-                figures.megabytes.append(_resident_mb(process.pid))
+                figures.megabytes.append(resident_mb(process.pid))
             if len(figures.megabytes) % 20 == 0:
                 say(f"{figures.megabytes[-1:]} MB; {_bars(screen.decode(errors='replace'))[-1:]}")
             await asyncio.sleep(1)
@@ -94,7 +94,7 @@ async def _predict(deployment, rows, answers, figures, say):
     return process.returncode, screen.decode(errors="replace")
 
 
-def _resident_mb(pid):
+def resident_mb(pid):
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1_000_000
 
 

@@ -175,8 +175,8 @@ def settings() -> bytes:
 
 FORMATS: Mapping[str, tuple[int, str, Callable[[], Any]]] = {
     "commands": (1, "json", commands),
-    "statuses": (6, "json", statuses),
-    "contract": (5, "binpb", contract),
+    "statuses": (7, "json", statuses),
+    "contract": (6, "binpb", contract),
     "offsets": (3, "json", offsets),
     "answers": (1, "json", answers),
     "names": (3, "json", names),

@@ -27,6 +27,8 @@ NOT_RUN = (
             "run",
             "move",
             "abort-transaction",
+            "shadow",
+            "compare",
             "delete",
             "history",
             "store verify",

@@ -91,7 +91,7 @@ def test_nothing_is_folded_from_there_on():
         later(swap(2)),
         encode_command("d", swap(3)),
         encode_command("d", PAUSE),
-        of_unknown_kind(version=3),
+        of_unknown_kind(),
         b"\x0a\xff",
         None,
         later(swap(4), MOST_VERSION + 1),

@@ -13,6 +13,7 @@ from hotswap.errors import SwapCode, SwapError, UsageError
 from hotswap.parts import configuration_message, configuration_of, golden_of, model_of, proto_message, proto_of
 from hotswap.swap.command import (
     MOST_VERSION,
+    SHADOWS,
     STAGED,
     VERSION,
     AbandonCommand,
@@ -21,15 +22,17 @@ from hotswap.swap.command import (
     PauseCommand,
     PromoteCommand,
     RollbackCommand,
+    ShadowCommand,
     SkipCommand,
     SwapCommand,
     TrustCommand,
     version_of,
 )
+from hotswap.swap.sample import MILLION, Sampling, Shadowed
 from hotswap.v1 import control_pb2 as wire
 
 _NO_CUT: Mapping[int, int] = MappingProxyType({})
-_LATER_KINDS = frozenset({"promote", "abandon"})
+_SINCE = {"promote": STAGED, "abandon": STAGED, "shadow": SHADOWS}  # the kinds that came after version 1
 _LONGEST_ID = 200  # ids are part of the status topic's keys and messages, which are bounded
 
 
@@ -67,6 +70,8 @@ def _message(deployment: str, command: Command) -> wire.Command:
         abandon = wire.Abandon(generation=command.generation, abandoned=command.abandoned, to=command.to)
         abandon.offsets.update(command.cut)
         message.abandon.CopyFrom(abandon)
+    elif isinstance(command, ShadowCommand):
+        message.shadow.CopyFrom(_shadow_message(command.shadowed))
     elif isinstance(command, SkipCommand):
         message.skip.CopyFrom(wire.Skip(partition=command.partition, offset=command.offset))
     elif isinstance(command, TrustCommand):
@@ -121,10 +126,10 @@ def decode_command(value: bytes | None) -> tuple[str, Command]:
 
 def _decode(message: wire.Command) -> Command:
     kind = message.WhichOneof("kind")
-    if kind is None or (kind in _LATER_KINDS and message.least_version < STAGED):
+    if kind is None or message.least_version < _SINCE.get(kind, 0):
         raise SwapError(SwapCode.MALFORMED, "the command has none of swap, rollback, pause, resume")
     _check_envelope(message)
-    if kind in _LATER_KINDS:
+    if kind in _SINCE:
         return _decode_later(message)
     if kind in ("pause", "resume"):
         return PauseCommand(command_id=message.command_id, is_paused=kind == "pause", rules=message.rules)
@@ -168,7 +173,9 @@ def _decode_swap(message: wire.Command) -> SwapCommand:
 
 
 def _decode_later(message: wire.Command) -> Command:
-    """Decode a command of a kind that came with version 2 of the contract."""
+    """Decode a command of a kind that came after version 1 of the contract."""
+    if message.HasField("shadow"):
+        return ShadowCommand(command_id=message.command_id, shadowed=_shadowed(message.shadow), rules=message.rules)
     if message.HasField("abandon"):
         abandon = message.abandon
         return AbandonCommand(
@@ -188,6 +195,25 @@ def _decode_later(message: wire.Command) -> Command:
         cut=dict(promote.offsets),
         is_complete=promote.complete,
         rules=message.rules,
+    )
+
+
+def _shadowed(message: wire.Shadow) -> Shadowed:
+    if not message.of or not message.requests:
+        raise SwapError(SwapCode.MALFORMED, "the shadow names no deployment, or no topic of its requests")
+    if message.per_million > MILLION:
+        raise SwapError(SwapCode.MALFORMED, f"per_million is {message.per_million}, of {MILLION}")
+    sample = Sampling(frozenset(message.partitions), message.per_million)
+    return Shadowed(message.of, message.requests, sample)
+
+
+def _shadow_message(shadowed: Shadowed) -> wire.Shadow:
+    sample = shadowed.sample
+    return wire.Shadow(
+        of=shadowed.of,
+        requests=shadowed.requests,
+        partitions=sorted(sample.partitions),
+        per_million=sample.per_million,
     )
 
 

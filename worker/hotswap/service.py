@@ -121,7 +121,7 @@ class Worker:
         staging = self._staging = self._new_staging(partitions)
         parts.push_async_callback(staging.stop)
         await self._control.replay()
-        self._control.fold.check_enforced(self._settings)
+        self._control.fold.check_settings(self._settings)
         facts = {"http_port": self._health.port, "transactions": self._brokers.transactions}
         log.info("worker.started", extra={"worker": self._settings.worker_id, **facts})
         return staging

@@ -28,11 +28,13 @@ from hotswap.pipeline.ports import Serve, Serving, Wait
 from hotswap.pipeline.states import PartitionState
 from hotswap.runtimes.kinds import runtime_of
 from hotswap.settings import Settings
+from hotswap.swap.sample import Sampling
 from hotswap.swap.timeline import Swap, Timeline
 
 log = logging.getLogger(__name__)
 
 _TICK_S = 0.2
+_ALL = Sampling()
 _HOSTS_AT_MOST = 4
 
 
@@ -117,6 +119,12 @@ class Staging:
     def choose(self, partition: int, position: Position) -> Serve | Wait:
         """See progress.Progress.choose."""
         return self._agenda.progress.choose(partition, position)
+
+    @property
+    def sample(self) -> Sampling:
+        """Which requests are answered: those of a shadow's sample, else all."""
+        shadowed = self._timeline.shadowed
+        return shadowed.sample if shadowed else _ALL
 
     def skips(self, partition: int, offset: int) -> str:
         """See timeline.Timeline.skips."""

@@ -28,6 +28,7 @@ def cluster_of(monkeypatch):
 
         monkeypatch.setattr("hotswap.cli.worker.Admin", Admin)
         monkeypatch.setenv("HOTSWAP_CONTROL_TOPIC", "d.control")
+        monkeypatch.setenv("HOTSWAP_REQUESTS_TOPIC", "d.requests")
         return asked
 
     return put

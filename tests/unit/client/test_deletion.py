@@ -50,6 +50,28 @@ def test_a_shadow_or_a_moved_deployment_keeps_all_three_topics_and_is_named(read
     assert [why(made, f"topic {topic}") for topic in OURS[:3]] == [f"{told} churn.requests"] * 3
 
 
+def test_a_shadow_goes_with_its_answers_and_its_commands_and_the_requests_of_the_other_stay():
+    named = Settings(deployment="churn.shadow")
+    ours, requests = named.topics, "churn.requests"
+    shadow = {
+        "deployment": "churn.shadow",
+        "topics": ours._replace(requests=requests),
+        "defaults": ours,
+        "group": "churn.shadow",
+        "existing": frozenset({requests, *ours[1:]}),
+        "groups": frozenset({"churn", "churn.shadow"}),
+        "readers": ("churn", "churn.shadow"),
+        "is_shadow": True,
+    }
+    made = plan(**shadow)
+    assert (made.group, made.topics) == ("churn.shadow", (*ours[1:3], ours.control))
+    assert [stays.what for stays in made.stays] == [f"topic {requests}", "topic hotswap.status", "artifacts in stores"]
+    shared = plan(**shadow | {"topics": ours._replace(requests=requests, control="hotswap.control")})
+    assert shared.topics == ours[1:3]
+    gone = plan(**shadow | {"existing": frozenset({requests, ours.status})})
+    assert gone.topics == ()
+
+
 def test_where_not_all_groups_can_be_seen_the_topics_stay():
     made = plan(unseen="this user may not see all groups")
     assert made.topics == ()

@@ -8,6 +8,7 @@ import pytest
 
 from fakes.later import of_unknown_kind
 from hotswap.gateway.problems import Problem
+from hotswap.swap.command import VERSION
 
 SCRIPT = "<script>alert(1)</script>"
 
@@ -27,7 +28,7 @@ async def test_a_console_that_is_too_old_for_the_control_log_says_so(console, cl
         await browser.deployment._until(lambda: not browser.deployment.is_serving, 20)
         text = (await browser.see("/d/d")).text
     assert "this reader cannot follow the control log: offset 1 of the control topic" in text
-    assert "needs version 3" in text
+    assert f"needs version {VERSION + 1}" in text
 
 
 async def test_it_is_the_same_at_the_root_and_below_console(console):

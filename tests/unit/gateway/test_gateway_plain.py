@@ -12,6 +12,7 @@ from hotswap.client.client import Client
 from hotswap.errors import StartError
 from hotswap.gateway.deployment import Deployment
 from hotswap.generation import Model, Proto
+from hotswap.swap.command import VERSION
 
 ONE = {"operation": "one"}
 HEADERS = [(b"host", b"localhost"), (b"content-type", b"application/json")]
@@ -235,10 +236,13 @@ async def test_a_gateway_that_is_too_old_for_the_control_log_asks_and_commands_n
         for path, given in (("predict", {"json": {"age": 4}, "params": ONE}), ("pause", {})):
             reply = await client.post(f"/v1/d/{path}", **given)
             assert reply.status_code == 503
-            assert "offset 1 of the control topic has a command that needs version 3" in reply.json()["detail"]
+            assert (
+                f"offset 1 of the control topic has a command that needs version {VERSION + 1}"
+                in reply.json()["detail"]
+            )
         assert (await client.get("/readyz")).status_code == 503
         (newest, _) = (await client.get("/v1/d/history")).json()["commands"]
-        assert (newest["title"], newest["verdict"]) == ("needs version 3", "HELD")
+        assert (newest["title"], newest["verdict"]) == (f"needs version {VERSION + 1}", "HELD")
     assert cluster.ends("d.requests") == {0: 0, 1: 0}
     assert len(cluster.topics[settings.topics.control][0]) == 2
 

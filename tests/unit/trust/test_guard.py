@@ -238,9 +238,9 @@ def test_without_a_trust_file_unsigned_commands_are_obeyed_and_the_reader_warns(
 def test_a_worker_that_requires_signatures_does_not_start_before_the_log_does():
     settings = Settings(deployment="d", trust="trust.toml", require_signatures=True)
     with pytest.raises(StartError, match=r"publish it, with `hotswap keys require d --sign-with KEY`"):
-        Reader(is_signed=False).fold.check_enforced(settings)
-    Reader().fold.check_enforced(settings)
-    Reader(is_signed=False).fold.check_enforced(Settings(deployment="d"))
+        Reader(is_signed=False).fold.check_settings(settings)
+    Reader().fold.check_settings(settings)
+    Reader(is_signed=False).fold.check_settings(Settings(deployment="d"))
 
 
 @settings(deadline=None)  # a busy machine is no fault

@@ -90,9 +90,9 @@ def test_a_worker_that_requires_signatures_starts_where_it_is_held_and_says_so()
     settings = Settings(deployment="d", trust="trust.toml", require_signatures=True)
     reader = Reader(is_signed=False)
     with pytest.raises(StartError):
-        reader.fold.check_enforced(settings)
+        reader.fold.check_settings(settings)
     reader.says(None)
-    reader.fold.check_enforced(settings)
+    reader.fold.check_settings(settings)
 
 
 @pytest.mark.parametrize("trust", [TRUST, None], ids=["trust file", "none"])

@@ -32,7 +32,7 @@ _USER = "User:"
     "roles",
     type=click.Choice([role.value for role in KafkaRole]),
     multiple=True,
-    help="The role; may be repeated. [default: each, under its name]",
+    help="The role; may be repeated. [default: each but shadow, under its name]",
 )
 @click.option(
     "--format",
@@ -46,17 +46,19 @@ def acls(deployment: str, principal: str, roles: tuple[str, ...], style: str) ->
     """Print the least rights of each role in a deployment, as commands for kafka-acls or for Strimzi.
 
     A worker scores; a publisher writes requests; a reader reads predictions and dead letters; control swaps, rolls
-    back, pauses, and reads the status. The rights depend on the settings: the names of topics and group, and
-    HOTSWAP_DELIVERY. The control topic is read from Kafka, unless HOTSWAP_CONTROL_TOPIC names it.
+    back, pauses, and reads the status; shadow begins and runs DEPLOYMENT.shadow. The rights depend on the settings:
+    the names of topics and group, and HOTSWAP_DELIVERY. The control topic is read from Kafka, unless
+    HOTSWAP_CONTROL_TOPIC names it.
     """
     if not principal.startswith(_USER) or principal == _USER:
         raise UsageError(f"{principal!r} is not a Kafka principal: did you mean {_USER}{principal}?")
     settings = make_settings(deployment=deployment)
     try:
-        settings = run(settled(settings))
+        settings = settings if settings.control_topic else run(settled(settings))
     except (StartError, Doubt) as unknown:
         note(f"hotswap: assuming the control topic {settings.topics.control}, since Kafka could not be read: {unknown}")
-    chosen = {KafkaRole(role): rights_of(KafkaRole(role), settings) for role in roles or KafkaRole}
+    named = [KafkaRole(role) for role in roles] or [role for role in KafkaRole if role is not KafkaRole.SHADOW]
+    chosen = {role: rights_of(role, settings) for role in named}
     if style == "strimzi":
         show(_user(principal.removeprefix(_USER), chosen))
         return

@@ -8,6 +8,7 @@ from typing import Any
 from hotswap.cli.shared import fitting, local_time, styled
 from hotswap.client.overview import Overview
 from hotswap.client.standings import GenerationView
+from hotswap.printable import numbers
 
 
 def parts(view: Overview, width: int) -> list[Any]:
@@ -34,6 +35,17 @@ def lines(view: Overview) -> list[str]:
         + (f": {one.percent} of the requests of {view.window}" if one.percent else "")
         for one in view.generations
     ]
+
+
+def shadow_of(view: Overview) -> str:
+    """Return what follows the name of a shadow: `, shadow of churn (10 % of the requests)`; empty: it is none."""
+    if view.shadowed is None:
+        return ""
+    sample = view.shadowed.sample
+    share = f"{sample.per_million / 10_000:g} % of the requests" if sample.per_million else ""
+    where = f"partitions {numbers(sample.partitions)}" if sample.partitions else ""
+    of = " of ".join(filter(None, (share, where)))
+    return f", shadow of {view.shadowed.of}" + (f" ({of})" if of else "")
 
 
 def document(one: GenerationView) -> dict[str, Any]:

@@ -17,6 +17,10 @@ _COMMANDS = {
     ),
     "acls": ("acls", "Print the least rights of each role in a deployment, as commands for kafka-acls or for Strimzi."),
     "batch": ("batch", "Score the Parquet or CSV files of a lake on a Spark cluster; needs the extra `lake`."),
+    "compare": (
+        "compare",
+        "Compare what two deployments answered to the same requests, such as a shadow's answers with those that count.",
+    ),
     "console": ("console", "Show deployments in a browser until SIGTERM or Ctrl-C; needs the extra `gateway`."),
     "dead-letters": (
         "dead_letters",
@@ -58,6 +62,10 @@ _COMMANDS = {
         "Score the rows of a CSV or JSON file locally, without Kafka, with a model and a proto from files.",
     ),
     "settings": ("settings", "Print each setting with its value and source; secrets are masked."),
+    "shadow": (
+        "shadow",
+        "Run a shadow of a deployment: another model on the same requests, past and live, beside the one that serves.",
+    ),
     "skip": (
         "swap",
         "Skip a damaged batch that holds its partition: each request in it is refused as UNREADABLE.",
@@ -76,7 +84,7 @@ _COMMANDS = {
 }
 
 
-_POSIX = ("batch", "console", "dev", "gateway", "pack", "run", "score")
+_POSIX = ("batch", "console", "dev", "gateway", "pack", "run", "score", "shadow")
 """The commands that start workers, model hosts or servers."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -14,6 +15,8 @@ from hotswap.printable import seconds_of
 
 if TYPE_CHECKING:
     from hotswap.client.change import Rollout
+
+_MILLION = 1_000_000
 
 
 class PartOfAll(click.ParamType[Any]):
@@ -29,6 +32,22 @@ class PartOfAll(click.ParamType[Any]):
             return value if isinstance(value, Fraction) else Fraction(str(value))
         except (ValueError, ZeroDivisionError):
             self.fail(f"{value!r} is no part of all partitions: as 1/12", param, ctx)
+
+
+class Percent(click.ParamType[Any]):
+    """A share of the requests, as `10%` or `0.1%`."""
+
+    name = "percent"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return it in requests of a million."""
+        if isinstance(value, int):
+            return value
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)%", str(value))
+        per_million = round(float(found[1]) * 10_000) if found else 0
+        if not 0 < per_million <= _MILLION:
+            self.fail(f"{value!r} is no share of the requests: as 10%, from 0.0001% to 100%", param, ctx)
+        return per_million
 
 
 class Span(click.ParamType[Any]):

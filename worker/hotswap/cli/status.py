@@ -42,6 +42,7 @@ with late:
 with later:
     from hotswap.cli.generations import document as generation_document
     from hotswap.cli.generations import parts as generation_parts
+    from hotswap.cli.generations import shadow_of
     from hotswap.client.standings import generations_of
 with later:
     from rich.console import Console, Group
@@ -189,7 +190,7 @@ def headline(view: Overview) -> str:
     if view.newest > newest and not (view.swaps and view.swaps[-1].replaces):
         has_failed = any(one.generation == view.newest for failures in view.failures.values() for one in failures)
         state += f", generation {view.newest} {'failed' if has_failed else 'accepted'}"
-    return f"{view.deployment}: {state}, {counted(len(view.live), 'worker')}"
+    return f"{view.deployment}{shadow_of(view)}: {state}, {counted(len(view.live), 'worker')}"
 
 
 def _tables(view: Overview, width: int, detail: _Detail = _DETAIL_LEVELS[0]) -> list[Any]:
@@ -298,6 +299,7 @@ def document(view: Overview) -> dict[str, Any]:
     return {
         "deployment": view.deployment,
         "accepted": view.newest,
+        "shadow_of": view.shadowed.of if view.shadowed else None,
         "is_paused": view.is_paused,
         "level": view.level,
         "findings": [

@@ -50,10 +50,11 @@ def run(deployment: str, kafka: str | None, create_topics: int | None) -> None:
     settings = make_settings(deployment=deployment, kafka=kafka)
     if create_topics:
         run_command(_create(settings, create_topics))
-    _serve(settings)
+    serve(settings)
 
 
-def _serve(settings: Settings, *, is_in_terminal: bool = False) -> None:
+def serve(settings: Settings, *, is_in_terminal: bool = False) -> None:
+    """Run a worker until it is told to stop."""
     from hotswap import service  # noqa: PLC0415 - unavailable on Windows; see cli/main.py
 
     logs.set_up(level=settings.log_level, style=settings.log_format)
@@ -139,7 +140,7 @@ def dev(deployment: str, keep: Path | None, port: int | None, partitions: int) -
             run_command(_create_here(settings, partitions))
             with _gateway(settings) as address:
                 note(next_steps(deployment, kafka.bootstrap, address=address))
-                _serve(settings, is_in_terminal=True)
+                serve(settings, is_in_terminal=True)
     except KeyboardInterrupt:
         pass
     note("stopped" + (f"; the data is in {keep}" if keep else ""))

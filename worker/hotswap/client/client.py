@@ -24,29 +24,28 @@ from typing import Self
 from hotswap.artifacts.store import Store
 from hotswap.client import overview
 from hotswap.client.answers import PAUSE_S, Answers, Flow, Outgoing, Place, Prediction, Refused
-from hotswap.client.change import (
-    Change,
-    Receipt,
-    Rollout,
-)
+from hotswap.client.change import Change, Receipt, Rollout
 from hotswap.client.commanding import check_trust, write_command
 from hotswap.client.cut import Cut
 from hotswap.client.fleet import FleetAnswer, Told
 from hotswap.client.loadable import check_kind
 from hotswap.client.preparing import CutOver, Known, Preparing
-from hotswap.errors import NoAnswer, SwapError
+from hotswap.errors import NoAnswer, StartError, SwapError
 from hotswap.kafka.client.acls import Right
 from hotswap.kafka.client.connection import needing
 from hotswap.kafka.topics.admin import Admin
+from hotswap.kafka.topics.control_topic import settled, shadows
 from hotswap.kafka.topics.writer import LogWriter
 from hotswap.settings import Settings
 from hotswap.swap.command import (
     Command,
     Outcome,
     PauseCommand,
+    ShadowCommand,
     SkipCommand,
     TrustCommand,
 )
+from hotswap.swap.sample import Shadowed
 from hotswap.trust.file import Trust
 from hotswap.trust.keys import Signer
 
@@ -67,7 +66,8 @@ class Client:
         self._writer = LogWriter(settings)
         self._signer = Signer.read(settings.sign_with) if settings.sign_with else None
         self._preparing = Preparing(settings, self._store, self._signer)
-        self._has_topic = False
+        self._requests = settings.topics.requests
+        self._has_topic = self._is_settled = False
 
     async def __aenter__(self) -> Self:
         """Connect.
@@ -92,15 +92,20 @@ class Client:
         """Publish requests, some thousands at a time, and return the place of each one once all are acknowledged.
 
         Raises:
-            StartError: the deployment's requests topic does not exist.
+            StartError: the deployment's requests topic does not exist, or it is a shadow, which has none of its own.
             Doubt: Kafka did not answer in time; some may have been published.
 
         """
         from hotswap.client.publishing import publish  # noqa: PLC0415 - a command publishes none
 
-        with needing(self._settings, Right("Write", "topic", self._settings.topics.requests)):
-            await self._check_topic()
-        return await publish(self._writer, self._settings.topics.requests, requests)
+        with needing(self._settings, Right("Write", "topic", self._requests)):
+            try:
+                await self._check_topic()
+            except StartError:
+                await self._check_topics()
+        if self._settings.topics.requests != self._requests:
+            raise StartError(shadows(self._settings))
+        return await publish(self._writer, self._requests, requests)
 
     async def predict(
         self,
@@ -151,7 +156,7 @@ class Client:
                 raise this, too.
 
         """
-        await self._check_topic()
+        await self._check_topics()
         parts = await self._preparing.parts(change)
         command, cut_over = await self._preparing.swap(await self._know(), change, parts)
         return _with(await self._command(command), cut_over)
@@ -212,6 +217,15 @@ class Client:
         """
         command = await self._preparing.abandonment(await self._know(), generation)
         return replace(await self._command(command), abandoned=command.abandoned)
+
+    async def shadow(self, shadowed: Shadowed) -> Receipt:
+        """Make the deployment, which has no generation yet, a shadow of another one.
+
+        Raises:
+            SwapError: STALE, it has a generation, or is a shadow.
+
+        """
+        return await self._command(ShadowCommand(command_id=str(uuid.uuid4()), shadowed=shadowed))
 
     async def pause(self) -> Receipt:
         """Pause the deployment: no partition takes another batch until `resume`."""
@@ -300,7 +314,7 @@ class Client:
         return await overview.overview(self._settings)
 
     async def _command(self, command: Command, complete: Callable[[], Awaitable[Command]] | None = None) -> Receipt:
-        await self._check_topic()
+        await self._check_topics()
         verdict = await write_command(self._settings, self._writer, command, self._signer, self._trust, complete)
         if verdict.outcome is Outcome.REFUSED:
             assert verdict.code, "a refusal has a code"
@@ -315,8 +329,16 @@ class Client:
             async with Admin.connect(self._settings) as admin:
                 self._has_topic = await admin.partitions(self._settings.topics.requests) > 0
 
-    async def _know(self) -> Known:
+    async def _check_topics(self) -> None:
+        """Find the deployment's topics; see `settled` and `_check_topic`."""
+        if not self._is_settled:
+            self._settings = await settled(self._settings)
+            self._preparing = Preparing(self._settings, self._store, self._signer)
+            self._is_settled = True
         await self._check_topic()
+
+    async def _know(self) -> Known:
+        await self._check_topics()
         return await self._preparing.know(await overview.read_history(self._settings, self._trust))
 
 

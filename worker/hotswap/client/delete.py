@@ -4,7 +4,7 @@ import time
 
 from hotswap.client.deletion import DeletionPlan, Facts, plan_of
 from hotswap.client.forget import forget
-from hotswap.client.overview import read_fleet
+from hotswap.client.overview import read_fleet, read_history
 from hotswap.errors import UsageError
 from hotswap.kafka.topics.control_topic import settled
 from hotswap.kafka.topics.removal import Remover
@@ -21,8 +21,10 @@ async def read_plan(settings: Settings) -> DeletionPlan:
 
     """
     settings = await settled(settings)
-    unnamed = dict.fromkeys(("requests_topic", "predictions_topic", "dead_letters_topic"))
+    unnamed = dict.fromkeys(("requests_topic", "predictions_topic", "dead_letters_topic", "control_topic"))
     fleet = await read_fleet(settings)
+    has_own_requests = settings.topics.requests == settings.model_copy(update=unnamed).topics.requests
+    is_shadow = not has_own_requests and (await read_history(settings)).timeline.shadowed is not None
     async with Remover.connect(settings) as admin:
         counts = await admin.counts(settings.topics)
         readers, unseen = await admin.readers(settings.topics.requests)
@@ -37,6 +39,7 @@ async def read_plan(settings: Settings) -> DeletionPlan:
             members=tuple(sorted((await admin.group(settings.group_id)).members.values())),
             readers=tuple(readers),
             unseen=unseen,
+            is_shadow=is_shadow,
         )
     return plan_of(facts)
 

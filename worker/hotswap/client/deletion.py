@@ -26,6 +26,8 @@ class Facts:
     """The client ids of the members of its group."""
     readers: tuple[str, ...]
     """The groups with offsets on its requests, including its own."""
+    is_shadow: bool = False
+    """Whether it answers another deployment's requests: then its answers and its commands are of no further use."""
     unseen: str = ""
     """Why some groups with offsets there may be invisible; empty if none can be."""
 
@@ -54,12 +56,15 @@ def plan_of(facts: Facts) -> DeletionPlan:
 
     Topics of requests and answers are deleted only under the deployment's default names, and if no other group has
     offsets on the requests: a shadow answers the same requests, and a deployment that was moved keeps the old one's
-    topics. The group is always deleted, since no other deployment commits to it.
+    topics. Those of a shadow are deleted all the same, and its control topic, too, so that it can begin anew. The group
+    is always deleted, since no other deployment commits to it.
     """
     topics = facts.topics
     others = [group for group in facts.readers if group != facts.group]
     shared = facts.unseen
-    if others:
+    if facts.is_shadow:
+        shared = ""
+    elif others:
         shared = f"group{'s' * (len(others) > 1)} {', '.join(others)} read{'s' * (len(others) == 1)} {topics.requests}"
     deleted: list[str] = []
     stays: list[Stays] = []
@@ -71,8 +76,10 @@ def plan_of(facts: Facts) -> DeletionPlan:
             stays.append(Stays(f"topic {topic}", why))
         else:
             deleted.append(topic)
+    deletes_log = facts.is_shadow and topics.control == facts.defaults.control and topics.control in facts.existing
+    deleted += [topics.control] * deletes_log
     group = facts.group if facts.group in facts.groups else ""
-    return DeletionPlan(_refusal(facts), group, tuple(deleted), (*stays, *_always(facts)))
+    return DeletionPlan(_refusal(facts), group, tuple(deleted), (*stays, *_always(facts, deletes_log=deletes_log)))
 
 
 def _refusal(facts: Facts) -> str:
@@ -88,9 +95,9 @@ def _refusal(facts: Facts) -> str:
     return ""
 
 
-def _always(facts: Facts) -> Iterator[Stays]:
+def _always(facts: Facts, *, deletes_log: bool) -> Iterator[Stays]:
     topics = facts.topics
-    if topics.control in facts.existing:
+    if topics.control in facts.existing and not deletes_log:
         yield Stays(f"topic {topics.control}", "it knows which commands and numbers were used, and who gave them")
     if topics.status in facts.existing:
         yield Stays(f"topic {topics.status}", "other deployments may report to it, too")

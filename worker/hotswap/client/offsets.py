@@ -10,6 +10,7 @@ from hotswap.errors import Denied
 from hotswap.kafka.client.groups import ConsumerGroup
 from hotswap.kafka.topics.admin import Admin
 from hotswap.kafka.topics.committed import Committed
+from hotswap.kafka.topics.control_topic import settled
 from hotswap.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,8 @@ class Offsets:
         """
         if self.denied:
             return None
-        admin, topic = await self._connected(), self._settings.topics.requests
+        admin = await self._connected()
+        topic = self._settings.topics.requests
         try:
             count = await admin.partitions(topic)
         except Denied:
@@ -70,6 +72,7 @@ class Offsets:
 
     async def _connected(self) -> Admin:
         if self._admin is None:
+            self._settings = await settled(self._settings)
             self._admin = await self._stack.enter_async_context(Admin.connect(self._settings))
         return self._admin
 

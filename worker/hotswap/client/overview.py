@@ -20,6 +20,7 @@ from hotswap.kafka.topics.log import LogReader
 from hotswap.kafka.topics.oldest import oldest_ms
 from hotswap.settings import Settings
 from hotswap.swap.command import highest
+from hotswap.swap.sample import Shadowed
 from hotswap.swap.timeline import Swap
 from hotswap.trust.file import Trust
 
@@ -63,6 +64,8 @@ class Overview:
     """Partition -> age of its oldest request that is not answered, seconds, where there is one and its age is known."""
     control: str = ""
     """The control topic."""
+    shadowed: Shadowed | None = None
+    """What it answers as a shadow; None: requests of its own."""
     window: "Window | None" = None
     """The requests of which generations have shares; None: it was not asked for."""
 
@@ -232,6 +235,7 @@ def _view(
         held=history.timeline.held,
         ages=_ages(fleet, lags, now) | {number: max(now - at_ms / 1000, 0.0) for number, at_ms in unowned.items()},
         control=history.fold.guard.topic,
+        shadowed=history.timeline.shadowed,
         window=window,
     )
 

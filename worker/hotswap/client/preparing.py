@@ -186,7 +186,7 @@ class Preparing:
         """
         serving = known.serving
         old = serving.generation.proto if serving else None
-        why = tuple(await self._incompatible(old, new)) if cut is Cut.AUTO else ()
+        why = tuple(await self.incompatible(old, new)) if cut is Cut.AUTO else ()
         is_by_offsets = cut is Cut.AFTER_BACKLOG or bool(why)
         if rollout and rollout.is_by_parts and why:
             raise UsageError(
@@ -229,7 +229,7 @@ class Preparing:
         if partitions is not None and (unknown := set(partitions) - set(await self._ends())):
             raise UsageError(f"there is no partition {min(unknown)}")
         old = known.serving.generation.proto if known.serving else None
-        why = await self._incompatible(old, swap.generation.proto)
+        why = await self.incompatible(old, swap.generation.proto)
         if partitions is not None and why:
             raise UsageError(f"all partitions must be promoted at once, since its proto differs: {'; '.join(why)}")
         left = set(partitions or ()) - swap.cut.keys()
@@ -253,7 +253,7 @@ class Preparing:
         swap, serving = self._staged(known, number), known.serving
         if serving is None:
             raise UsageError(f"nothing serves beside generation {swap.number}: swap to another one instead")
-        back = await self._incompatible(swap.generation.proto, serving.generation.proto)
+        back = await self.incompatible(swap.generation.proto, serving.generation.proto)
         reached = [one for one, at in (known.committed or {}).items() if at.generation == swap.number]
         ends = await self._ends() if back and reached else {}
         return AbandonCommand(
@@ -303,7 +303,7 @@ class Preparing:
         steps = steps_of(rollout, window)
         return steps, () if rollout.canary is None else (forecast(steps[0] or (), window),)
 
-    async def _incompatible(self, old: Proto | None, new: Proto | None) -> list[str]:
+    async def incompatible(self, old: Proto | None, new: Proto | None) -> list[str]:
         """Return why one proto misreads requests of the other."""
         if not old or not new or old.sha256 == new.sha256:
             return []

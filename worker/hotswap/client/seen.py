@@ -17,6 +17,7 @@ from hotswap.swap.command import (
     PauseCommand,
     PromoteCommand,
     RollbackCommand,
+    ShadowCommand,
     SkipCommand,
     SwapCommand,
     TrustCommand,
@@ -111,6 +112,8 @@ def _title(command: Command | LaterCommand) -> str:
             title = "pause" if command.is_paused else "resume"
         case SkipCommand():
             title = f"skip {command.offset} of partition {command.partition}"
+        case ShadowCommand():
+            title = f"shadow of {command.shadowed.of}"
         case TrustCommand():
             title = f"trust: commands are signed{''.join(f', {key} is revoked' for key in command.revoked)}"
         case RollbackCommand():

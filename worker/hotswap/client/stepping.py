@@ -39,8 +39,8 @@ def canary(part: "Fraction", window: Window) -> frozenset[int]:
     return min(choices, key=lambda one: (abs((window.share(one) or 0.0) - part), sorted(one)))
 
 
-def forecast(partitions: Collection[int], window: Window) -> str:
-    """Return, for a person, which partitions a canary has, and their share of the requests."""
+def forecast(partitions: Collection[int], window: Window, who: str = "the canary") -> str:
+    """Return, for a person, which partitions a canary has, or somebody else, and their share of the requests."""
     share = window.share(partitions)
     of = f"{share:.1%} of the requests of {window}" if share is not None else "no request has been published yet"
-    return f"the canary has {len(partitions)} of {len(window.gained)} partitions ({numbers(partitions)}): {of}"
+    return f"{who} has {len(partitions)} of {len(window.gained)} partitions ({numbers(partitions)}): {of}"

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import compress
 from operator import attrgetter
 from time import time
 from typing import NamedTuple
@@ -10,6 +11,7 @@ from hotswap.batch import Answer, Ask, BatchAnswers, Declined, Envelope, Refusal
 from hotswap.pipeline.addressing import Address, Addressed
 from hotswap.pipeline.admission import admit, needs_a_look
 from hotswap.pipeline.ports import RawRequests, Serving, Source
+from hotswap.swap.sample import Sampling
 
 _TIMESTAMP = attrgetter("timestamp")
 _MEASURED = 500
@@ -37,6 +39,25 @@ class Batch(NamedTuple):
         return [(at_ms or 0, count * every) for at_ms, count in sent.items()]  # aiokafka says None for some
 
 
+def take(source: Source, serving: Serving, until: int | None) -> Batch | None:
+    """Take the next batch, unparsed if the host can read it itself; None: there is none."""
+    limit = serving.max_batch_records
+    if serving.host.can_seal and (raw := source.take_raw(limit, until)):
+        return Batch(raw.first, raw.next, raw.size, raw.is_full, raw=raw)
+    if requests := source.take(limit, until):
+        return Batch(requests[0].offset, requests[-1].offset + 1, len(requests), len(requests) >= limit, requests)
+    return None
+
+
+def take_some(source: Source, sample: Sampling, partition: int, limit: int, until: int | None) -> Batch | None:
+    """Take the next batch of a shadow, of which those in its sample are to be answered; None: there is none."""
+    if not sample.has(partition) or not (requests := source.take(limit, until)):
+        return None
+    chosen = sample.chosen(partition, [request.offset for request in requests])
+    some = list(compress(requests, chosen))
+    return Batch(requests[0].offset, requests[-1].offset + 1, len(some), len(requests) >= limit, some)
+
+
 class Answering:
     """Answers the batches of one partition."""
 
@@ -52,6 +73,8 @@ class Answering:
             HostError: no host could be started.
 
         """
+        if not batch.size:  # none of a shadow's sample
+            return BatchAnswers((), ())
         address = Address(serving.generation, serving.rules, self._place, self._source.limits)
         requests, is_suspect = batch.requests, False
         if raw := batch.raw:

@@ -10,7 +10,7 @@ from time import perf_counter
 from hotswap.batch import BatchAnswers, Position, Transaction
 from hotswap.errors import DamagedBatch, Denied, Doubt, HostError, TopicMismatch
 from hotswap.failpoints import failpoint
-from hotswap.pipeline.answering import Answering, Batch
+from hotswap.pipeline.answering import Answering, Batch, take, take_some
 from hotswap.pipeline.ports import Router, Serve, Serving, Source, Wait
 from hotswap.pipeline.states import PartitionState, Step
 from hotswap.pipeline.tally import Tally
@@ -27,6 +27,7 @@ _LONG_S = 2.0
 _TRANSACTION_S = 0.2
 _PATIENCE_S = 0.5
 _IDLE_S = 0.25
+_PASS_S = 2.0
 _IDLE = frozenset({Step.WAITING, Step.HELD})
 _EMPTY_HANDED = frozenset({Step.QUEUED, Step.CUTTING_OVER})
 """Nothing is in hand that is worth waiting for when the loop is to stop."""
@@ -130,6 +131,9 @@ class PartitionLoop:
     async def _wait(self) -> int | None:
         """Wait as Source.wait does; hold the partition at a damaged batch until a command skips it."""
         while True:
+            if not self._router.sample.has(self._partition):
+                self._next_at = perf_counter() + _PASS_S
+                return None if self._stopping.is_set() else await self._source.pass_over()
             try:
                 return await self._source.wait()
             except DamagedBatch as damage:
@@ -251,21 +255,20 @@ class PartitionLoop:
         self._tally.committed(work.number, work.done, self.state.last_batch_at - started)
 
     async def _pass(self, at: Position, number: int) -> None:
-        """Cut over at `at` without a request: none is there, or there are transaction markers only."""
-        if number != at.floor:
+        """Commit `at` without a request: one to cut over, where there are only markers, or to pass over requests."""
+        is_cut_over = number != at.floor
+        if is_cut_over:
             self._cut_over(at, number)
+        if is_cut_over or not self._router.sample.has(self._partition):
             self.state.move(Step.CUTTING_OVER)
-            await self._source.commit(Transaction((), (), at.offset, number, at.offset))
+            await self._source.commit(Transaction((), (), at.offset, number, at.offset if is_cut_over else None))
         self.state.position = Position(at.offset, number)
 
     def _take(self, serving: Serving, until: int | None) -> Batch | None:
-        """Take the next batch, unparsed if the host can read it itself; None: there is none."""
-        limit = serving.max_batch_records
-        if serving.host.can_seal and (raw := self._source.take_raw(limit, until)):
-            return Batch(raw.first, raw.next, raw.size, raw.is_full, raw=raw)
-        if requests := self._source.take(limit, until):
-            return Batch(requests[0].offset, requests[-1].offset + 1, len(requests), len(requests) >= limit, requests)
-        return None
+        sample = self._router.sample
+        if sample.has_all(self._partition):
+            return take(self._source, serving, until)
+        return take_some(self._source, sample, self._partition, serving.max_batch_records, until)
 
     def _following(self, serving: Serving, batch: Batch, started: float) -> Batch | None:
         """Take another batch for the transaction in hand; None: it ends here."""

@@ -23,6 +23,7 @@ from hotswap.batch import (
 )
 from hotswap.generation import Generation
 from hotswap.pipeline.admission import Rules
+from hotswap.swap.sample import Sampling
 
 
 class RawRequests(Protocol):
@@ -75,6 +76,7 @@ class Source(Protocol):
     * A further batch is taken before the answers to the one before it are written: `write` is for those of all batches
       but the last, whose answers `commit` gets.
     * A `commit` without a `take` cuts over where no request is.
+    * `pass_over` takes the place of `wait` where a partition's requests are not answered.
     * `skip` follows a DamagedBatch of `wait`; without it, `wait` raises the same one again.
     * `wake` and `stop` may be called at any time, by others than the loop.
     * After an error of `open`, `write` or `commit`, only `close` may follow. What was not committed then never is:
@@ -110,6 +112,9 @@ class Source(Protocol):
 
     def wake(self) -> None:
         """Make `wait` return, though no request may have arrived."""
+
+    async def pass_over(self) -> int:
+        """Return the end of the requests, before which none is wanted; fetch none until the next `open`."""
 
     def skip(self, why: str) -> None:
         """Replace each request of the damaged batch with a refusal."""
@@ -219,6 +224,10 @@ class Router(Protocol):
 
     def serving(self, number: int) -> Serving:
         """Return the generation that a Serve names; KeyError: it is not loaded, or not any more."""
+
+    @property
+    def sample(self) -> Sampling:
+        """Which requests are answered; no generation is chosen before it is known."""
 
     def skips(self, partition: int, offset: int) -> str:
         """Return the id of the command that skips the damaged batch at this offset; empty if there is none."""

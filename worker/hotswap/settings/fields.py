@@ -32,6 +32,8 @@ _BESIDE = (CONFIG_FILE, SECRETS_DIR, "HOTSWAP_MAVEN_URL")  # variables that are 
 _OF_TESTS = "HOTSWAP_TEST_"
 OWN_CONTROL = ".control"
 """What follows a deployment's name in that of its own control topic."""
+OWN_SHADOW = ".shadow"
+"""What follows a deployment's name in that of its shadow, unless that gets another one."""
 _ALIKE = 0.8
 
 
@@ -246,6 +248,11 @@ class Settings(KafkaSettings, GroupSettings, TrustSettings, PythonSettings):
             control=self.control_topic or f"{self.deployment}{OWN_CONTROL}",
             status=self.status_topic,
         )
+
+    def named(self, name: str) -> "Settings":
+        """Return those of another deployment, whose group and topics of answers are named after it."""
+        unset = dict.fromkeys(("group", "predictions_topic", "dead_letters_topic"), "")
+        return self.model_copy(update={"deployment": name} | unset)
 
     def batch_ms(self, requested: int | None) -> int:
         """Return a host's deadline for a batch, given the one that its configuration asks for, milliseconds.

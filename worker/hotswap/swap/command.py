@@ -7,6 +7,7 @@ from typing import Literal
 
 from hotswap.errors import SwapCode
 from hotswap.generation import MOST, Configuration, Golden, Model, Proto
+from hotswap.swap.sample import Shadowed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +97,15 @@ class TrustCommand:
     rules: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShadowCommand:
+    """Make the deployment, which has no generation yet, a shadow of another one."""
+
+    command_id: str
+    shadowed: Shadowed
+    rules: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class LaterCommand:
     """A command that needs a later version of the contract than this one: only the common fields are known."""
@@ -104,15 +114,27 @@ class LaterCommand:
     least_version: int
 
 
-Command = SwapCommand | RollbackCommand | PromoteCommand | AbandonCommand | PauseCommand | SkipCommand | TrustCommand
+Command = (
+    SwapCommand
+    | RollbackCommand
+    | PromoteCommand
+    | AbandonCommand
+    | PauseCommand
+    | SkipCommand
+    | TrustCommand
+    | ShadowCommand
+)
 
 STAGED = 2
 """The version of the contract that brought staged cut-overs, the commands for them, and golden answers."""
 
+SHADOWS = 3
+"""The version of the contract that brought shadows."""
+
 RULES = 1
 """Version of the rules that apply to a log from a command of this client version on; see control.proto."""
 
-VERSION = 2
+VERSION = 3
 """The version of the contract that is known here: `least_version` in control.proto."""
 
 MOST_VERSION = 1_000
@@ -125,6 +147,8 @@ _MOVE = "continue the deployment under another name, with `hotswap move`"
 def version_of(command: Command) -> int:
     """Return the least version of the contract that a reader of this command must know."""
     match command:
+        case ShadowCommand():
+            return SHADOWS
         case PromoteCommand() | AbandonCommand():
             is_later = True
         case SwapCommand():

@@ -22,6 +22,7 @@ from hotswap.swap.command import (
     PauseCommand,
     PromoteCommand,
     RollbackCommand,
+    ShadowCommand,
     SkipCommand,
     SwapCommand,
     TrustCommand,
@@ -30,6 +31,7 @@ from hotswap.swap.command import (
     out_of_reach,
     version_of,
 )
+from hotswap.swap.sample import Shadowed
 
 _SHOWN = 10
 
@@ -90,6 +92,8 @@ class Timeline:
         """Changes with every generation, and every cut of one."""
         self.needs = 1
         """The least version of the contract that a reader of the log so far must know."""
+        self.shadowed: Shadowed | None = None
+        """What it answers, if it is a shadow; None: requests of its own."""
         self.skips: dict[tuple[int, int], str] = {}
         """(partition, offset) of a damaged batch -> id of the command to skip it."""
         self._rules = 0
@@ -150,17 +154,24 @@ class Timeline:
         return Verdict(command.command_id, 0, Outcome.HELD, "", self.held)
 
     def _accept(self, command: Command, timestamp_ms: int) -> Verdict:
-        if isinstance(command, TrustCommand):
-            return Verdict(command.command_id, 0, Outcome.APPLIED)
-        if isinstance(command, PauseCommand):
-            self.is_paused = command.is_paused
-            return Verdict(command.command_id, 0, Outcome.APPLIED)
-        if isinstance(command, SkipCommand):
-            self.skips[command.partition, command.offset] = command.command_id
-            return Verdict(command.command_id, 0, Outcome.APPLIED)
-        if isinstance(command, PromoteCommand):
-            self._promote(command, timestamp_ms)
-            return Verdict(command.command_id, command.generation, Outcome.APPLIED)
+        number = 0
+        match command:
+            case TrustCommand():
+                pass  # the guard's
+            case PauseCommand():
+                self.is_paused = command.is_paused
+            case SkipCommand():
+                self.skips[command.partition, command.offset] = command.command_id
+            case ShadowCommand():
+                self._shadow(command)
+            case PromoteCommand():
+                self._promote(command, timestamp_ms)
+                number = command.generation
+            case _:
+                return self._accept_generation(command, timestamp_ms)
+        return Verdict(command.command_id, number, Outcome.APPLIED)
+
+    def _accept_generation(self, command: SwapCommand | RollbackCommand | AbandonCommand, timestamp_ms: int) -> Verdict:
         if command.generation <= self.newest:
             raise SwapError(
                 SwapCode.STALE,
@@ -214,6 +225,17 @@ class Timeline:
         self._put(replace(swap, is_abandoned=True))
         new = replace(old.generation, number=command.generation)
         self._put(Swap(command.command_id, new, command.cut, None, replaces=swap.number))
+
+    def _shadow(self, command: ShadowCommand) -> None:
+        if self.shadowed:
+            raise SwapError(SwapCode.STALE, f"it is a shadow of {self.shadowed.of} already")
+        if self.newest:
+            raise SwapError(
+                SwapCode.STALE,
+                f"generation {self.newest} was accepted before: only a deployment without a generation can become a "
+                "shadow; choose another name",
+            )
+        self.shadowed = command.shadowed
 
     def _newest_one(self, number: int) -> Swap:
         swap = self._base(number)

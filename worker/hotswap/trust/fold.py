@@ -11,6 +11,7 @@ from hotswap.swap.command import (
     PauseCommand,
     PromoteCommand,
     RollbackCommand,
+    ShadowCommand,
     SkipCommand,
     SwapCommand,
     TrustCommand,
@@ -26,6 +27,7 @@ _ROLES = {
     RollbackCommand: SigningRole.ROLLBACK,
     PromoteCommand: SigningRole.PROMOTE,
     AbandonCommand: SigningRole.PROMOTE,
+    ShadowCommand: SigningRole.SWAP,
     PauseCommand: SigningRole.PAUSE,
     SkipCommand: SigningRole.SKIP,
     TrustCommand: SigningRole.TRUST,
@@ -83,13 +85,15 @@ class Fold:
             self.guard.enforce(command.revoked, record.offset)
         return command, verdict
 
-    def check_enforced(self, settings: Settings) -> None:
-        """Check, after a replay, that commands must be signed if the settings require that.
+    def check_settings(self, settings: Settings) -> None:
+        """Check, after a replay, that the settings of this process are what the log needs.
 
-        Where a later version holds the deployment, that is not known: nothing is obeyed then, signed or not.
+        Commands must be signed if the settings require that; where a later version holds the deployment, that is not
+        known: nothing is obeyed then, signed or not. A shadow answers what its log says, in a group and to topics of
+        its own.
 
         Raises:
-            StartError: they need not be.
+            StartError: they are not.
 
         """
         if settings.require_signatures and self.guard.since is None and not self.timeline.held:
@@ -97,6 +101,19 @@ class Fold:
                 f"HOTSWAP_REQUIRE_SIGNATURES is set, but {settings.topics.control} has no valid command that requires "
                 f"signatures for {self.deployment}: publish it, with `hotswap keys require {self.deployment} "
                 "--sign-with KEY`"
+            )
+        self._check_shadow(settings)
+
+    def _check_shadow(self, settings: Settings) -> None:
+        shadowed = self.timeline.shadowed
+        if shadowed is None:
+            return
+        own = settings.named(settings.deployment).model_copy(update={"requests_topic": shadowed.requests})
+        if (settings.topics, settings.group_id) != (own.topics, own.group_id):
+            raise StartError(
+                f"{settings.deployment} is a shadow of {shadowed.of}: it answers the requests of {shadowed.requests}, "
+                "to topics and in a group that are named after it. Unset HOTSWAP_REQUESTS_TOPIC, "
+                "HOTSWAP_PREDICTIONS_TOPIC, HOTSWAP_DEAD_LETTERS_TOPIC and HOTSWAP_GROUP"
             )
 
     def is_foreign(self, verdict: Verdict) -> bool:

@@ -45,7 +45,7 @@ OUTCOME_DUPLICATE: Outcome
 OUTCOME_HELD: Outcome
 
 class Command(_message.Message):
-    __slots__ = ("command_id", "deployment", "swap", "rollback", "pause", "resume", "skip", "trust", "promote", "abandon", "rules", "least_version")
+    __slots__ = ("command_id", "deployment", "swap", "rollback", "pause", "resume", "skip", "trust", "promote", "abandon", "shadow", "rules", "least_version")
     COMMAND_ID_FIELD_NUMBER: _ClassVar[int]
     DEPLOYMENT_FIELD_NUMBER: _ClassVar[int]
     SWAP_FIELD_NUMBER: _ClassVar[int]
@@ -56,6 +56,7 @@ class Command(_message.Message):
     TRUST_FIELD_NUMBER: _ClassVar[int]
     PROMOTE_FIELD_NUMBER: _ClassVar[int]
     ABANDON_FIELD_NUMBER: _ClassVar[int]
+    SHADOW_FIELD_NUMBER: _ClassVar[int]
     RULES_FIELD_NUMBER: _ClassVar[int]
     LEAST_VERSION_FIELD_NUMBER: _ClassVar[int]
     command_id: str
@@ -68,9 +69,10 @@ class Command(_message.Message):
     trust: Trust
     promote: Promote
     abandon: Abandon
+    shadow: Shadow
     rules: int
     least_version: int
-    def __init__(self, command_id: _Optional[str] = ..., deployment: _Optional[str] = ..., swap: _Optional[_Union[Swap, _Mapping]] = ..., rollback: _Optional[_Union[Rollback, _Mapping]] = ..., pause: _Optional[_Union[Pause, _Mapping]] = ..., resume: _Optional[_Union[Resume, _Mapping]] = ..., skip: _Optional[_Union[Skip, _Mapping]] = ..., trust: _Optional[_Union[Trust, _Mapping]] = ..., promote: _Optional[_Union[Promote, _Mapping]] = ..., abandon: _Optional[_Union[Abandon, _Mapping]] = ..., rules: _Optional[int] = ..., least_version: _Optional[int] = ...) -> None: ...
+    def __init__(self, command_id: _Optional[str] = ..., deployment: _Optional[str] = ..., swap: _Optional[_Union[Swap, _Mapping]] = ..., rollback: _Optional[_Union[Rollback, _Mapping]] = ..., pause: _Optional[_Union[Pause, _Mapping]] = ..., resume: _Optional[_Union[Resume, _Mapping]] = ..., skip: _Optional[_Union[Skip, _Mapping]] = ..., trust: _Optional[_Union[Trust, _Mapping]] = ..., promote: _Optional[_Union[Promote, _Mapping]] = ..., abandon: _Optional[_Union[Abandon, _Mapping]] = ..., shadow: _Optional[_Union[Shadow, _Mapping]] = ..., rules: _Optional[int] = ..., least_version: _Optional[int] = ...) -> None: ...
 
 class CommandAddress(_message.Message):
     __slots__ = ("command_id", "deployment", "least_version")
@@ -173,6 +175,18 @@ class Trust(_message.Message):
     REVOKED_FIELD_NUMBER: _ClassVar[int]
     revoked: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, revoked: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Shadow(_message.Message):
+    __slots__ = ("of", "requests", "partitions", "per_million")
+    OF_FIELD_NUMBER: _ClassVar[int]
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    PER_MILLION_FIELD_NUMBER: _ClassVar[int]
+    of: str
+    requests: str
+    partitions: _containers.RepeatedScalarFieldContainer[int]
+    per_million: int
+    def __init__(self, of: _Optional[str] = ..., requests: _Optional[str] = ..., partitions: _Optional[_Iterable[int]] = ..., per_million: _Optional[int] = ...) -> None: ...
 
 class Model(_message.Message):
     __slots__ = ("uri", "sha256", "kind", "name")

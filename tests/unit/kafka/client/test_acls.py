@@ -35,13 +35,35 @@ def test_a_worker_needs_what_it_does_and_no_transactional_id_at_least_once():
 def test_the_command_prints_each_role_under_its_name_or_one():
     code, told = hotswap("--principal", "User:w")
     assert code == 0
-    assert [line for line in told.splitlines() if line[0] == "#"] == [f"# {role}" for role in KafkaRole]
+    assert [line for line in told.splitlines() if line[0] == "#"] == [
+        f"# {role}" for role in KafkaRole if role is not KafkaRole.SHADOW
+    ]
     assert all("--allow-principal User:w" in line for line in told.splitlines() if line[0] != "#")
     code, told = hotswap("--principal", "User:w", "--role", "reader")
     assert [line.partition(" --operation ")[2] for line in told.splitlines()[1:]] == [
         "Read --topic churn.predictions",
         "Read --topic churn.dead-letters",
     ]
+
+
+def test_a_shadow_writes_to_topics_of_its_own_alone_and_reads_no_answer_of_the_deployment():
+    granted = rights_of(KafkaRole.SHADOW, Settings(deployment="churn", predictions_topic="p", control_topic="c"))
+    assert {right.name for right in granted if right.operation in ("Write", "Create")} == {
+        "churn.shadow.",
+        "churn.shadow.control",
+        "churn.shadow.dead-letters",
+        "churn.shadow.predictions",
+        "churn.shadow-churn.requests-",
+        "hotswap.status",
+    }
+    read = {right.name for right in granted if right.operation == "Read" and right.kind == "topic"}
+    assert read >= {"churn.requests", "c", "hotswap.status"}
+    assert not read & {"p", "churn.dead-letters"}
+    assert Right("Read", "group", "churn.shadow") in granted
+    assert Right("Describe", "group", "churn") in granted
+    code, told = hotswap("--principal", "User:w", "--role", "shadow")
+    assert code == 0
+    assert "--operation Create --topic churn.shadow. --resource-pattern-type prefixed" in told
 
 
 def test_a_user_of_strimzi_has_each_resource_once():

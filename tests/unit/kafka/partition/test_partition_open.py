@@ -113,6 +113,15 @@ async def test_both_ids_are_initialized_before_the_position_is_read_and_then_the
     await partition.close()
 
 
+async def test_a_partition_that_is_passed_over_fetches_nothing_and_ends_before_open_transactions():
+    kafka = Kafka(OURS, Tail(LastAnswer(39, 3), None), requests=95)
+    partition = kafka.partition()
+    await partition.open()
+    assert await partition.pass_over() == 95
+    assert kafka.order[-1] == "inbox"
+    await partition.close()
+
+
 @pytest.mark.parametrize("stable", [{"predictions": 90}, {"dead_letters": 90}])
 async def test_a_strangers_open_transaction_is_left_alone(stable):
     kafka = Kafka(OURS, Tail(LastAnswer(39, 3), None), **stable)

@@ -8,11 +8,16 @@ from hotswap.client.client import Client
 from hotswap.client.deployments import deployments
 from hotswap.commands import encode_command
 from hotswap.errors import Denied, StartError
+from hotswap.generation import Model, Proto
 from hotswap.kafka.topics.control_topic import SHARED, addressee, settled
 from hotswap.settings import Settings
-from hotswap.swap.command import PauseCommand
+from hotswap.swap.command import PauseCommand, ShadowCommand, SwapCommand
+from hotswap.swap.sample import Shadowed
+from hotswap.v1 import control_pb2 as wire
 
 PAUSE = PauseCommand(command_id="p", is_paused=True)
+CUT = wire.CommandAddress(deployment="d").SerializeToString() + b"\x1a\x01\xff"
+"""Tells whose command it is, and has no swap that can be read."""
 
 
 @pytest.fixture
@@ -60,12 +65,48 @@ async def test_nobody_guesses_between_an_empty_topic_of_its_own_and_a_history_in
     with pytest.raises(StartError, match=r"topic d.control is empty, and hotswap.control has commands for d: delete"):
         await settled(settings)
     named = settings.model_copy(update={"control_topic": SHARED})
-    assert await settled(named) is named
+    assert await followed(named) == SHARED
 
 
 async def test_what_the_settings_name_is_followed_without_asking_kafka(settings):
-    named = settings.model_copy(update={"control_topic": "elsewhere"})
-    assert await followed(named) == "elsewhere"
+    named = settings.model_copy(update={"control_topic": "elsewhere", "requests_topic": "there"})
+    assert await settled(named) is named
+
+
+SHADOW = ShadowCommand(command_id="s", shadowed=Shadowed("churn", "churn.requests"))
+SWAP = SwapCommand(command_id="c", generation=1, model=Model("file:///m", "a" * 64), proto=Proto.inline("x"))
+
+
+@pytest.mark.parametrize("at_once", [1, 1_000])
+async def test_a_shadow_has_the_requests_that_its_log_says(put, nothing, settings, at_once):
+    nothing.at_once = at_once
+    put("d.control", "stranger", "d")
+    nothing.append("d.control", b"\xff")
+    nothing.append("d.control", encode_command("d", SHADOW))
+    assert (await settled(settings)).topics.requests == "churn.requests"
+    named = settings.model_copy(update={"requests_topic": "there"})
+    assert (await settled(named)).topics.requests == "there"
+    put("d.requests")
+    assert (await settled(settings)).topics.requests == "d.requests"
+
+
+@pytest.mark.parametrize("first", [None, SWAP])
+async def test_a_deployment_whose_log_says_nothing_of_a_shadow_before_its_first_swap_is_none(
+    put, nothing, settings, first
+):
+    put("d.control", "d")
+    if first:
+        nothing.append("d.control", encode_command("d", first))
+        nothing.append("d.control", encode_command("d", SHADOW))
+    nothing.append("d.control", CUT)
+    assert (await settled(settings)).topics.requests == "d.requests"
+
+
+async def test_in_a_log_that_is_named_a_shadow_is_found_too(put, nothing, settings):
+    put("elsewhere", "other")
+    nothing.append("elsewhere", encode_command("d", SHADOW))
+    own = await settled(settings.model_copy(update={"control_topic": "elsewhere"}))
+    assert (own.topics.control, own.topics.requests) == ("elsewhere", "churn.requests")
 
 
 async def test_a_deployment_whose_own_topic_is_the_shared_one_by_its_name_just_follows_it(put):

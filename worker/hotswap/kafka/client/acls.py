@@ -5,13 +5,13 @@ from typing import Literal, NamedTuple
 
 from hotswap.kafka.client.credentials import principal
 from hotswap.kafka.client.roles import KafkaRole
-from hotswap.settings import Settings
+from hotswap.settings import OWN_SHADOW, Settings
 
 
 class Right(NamedTuple):
     """An operation on a resource, in Kafka's words; reading and writing include Describe."""
 
-    operation: Literal["Read", "Write", "Describe", "DescribeConfigs"]
+    operation: Literal["Create", "Read", "Write", "Describe", "DescribeConfigs"]
     kind: Literal["topic", "group", "transactional_id"]
     name: str
     is_prefix: bool = False
@@ -28,7 +28,8 @@ class Right(NamedTuple):
 
 def rights_of(role: KafkaRole, settings: Settings) -> list[Right]:
     """Return the minimal rights of a role in a deployment."""
-    return list({KafkaRole.WORKER: _worker, KafkaRole.CONTROL: _control}.get(role, _outside)(role, settings))
+    of = {KafkaRole.WORKER: _worker, KafkaRole.CONTROL: _control, KafkaRole.SHADOW: _shadow}
+    return list(dict.fromkeys(of.get(role, _outside)(role, settings)))
 
 
 def to_see(topic: str, settings: Settings) -> Right:
@@ -72,6 +73,21 @@ def _control(_: KafkaRole, settings: Settings) -> Iterator[Right]:
     for topic in (topics.requests, topics.predictions, topics.dead_letters):
         yield Right("Describe", "topic", topic)
     yield Right("Describe", "group", settings.group_id)  # its committed offsets: the lag, and what confirms reports
+
+
+def _shadow(_: KafkaRole, settings: Settings) -> Iterator[Right]:
+    """Yield what the shadow called `<deployment>.shadow` needs: it writes to none of the deployment's own topics."""
+    own = settings.topics
+    name = f"{settings.deployment}{OWN_SHADOW}"
+    shadow = settings.named(name).model_copy(update={"control_topic": "", "requests_topic": own.requests})
+    yield from _worker(KafkaRole.WORKER, shadow)
+    yield Right("Create", "topic", f"{name}.", is_prefix=True)
+    yield Right("Write", "topic", shadow.topics.control)
+    yield Right("Read", "topic", own.control)  # the parts that it has from the generation that serves
+    yield Right("Read", "topic", own.status)
+    yield Right("Describe", "group", settings.group_id)
+    for topic in (own.predictions, own.dead_letters):
+        yield Right("DescribeConfigs", "topic", topic)  # its answers may be as large
 
 
 def lacking(settings: Settings, rights: Sequence[Right]) -> str:

@@ -18,7 +18,7 @@ from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
 from hotswap.kafka.client.acls import Right
 from hotswap.kafka.client.cluster import KafkaClient
 
-_OPERATIONS: Final = {"Read": 1 << 3, "Write": 1 << 4, "Describe": 1 << 8, "DescribeConfigs": 1 << 10}
+_OPERATIONS: Final = {"Create": 1 << 5, "Read": 1 << 3, "Write": 1 << 4, "Describe": 1 << 8, "DescribeConfigs": 1 << 10}
 _DENIED: Final = (GroupAuthorizationFailedError.errno, TransactionalIdAuthorizationFailed.errno)
 _NOBODY: Final = -1
 _UNKNOWN_TOPIC: Final = 3

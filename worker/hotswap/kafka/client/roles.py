@@ -13,3 +13,5 @@ class KafkaRole(StrEnum):
     """Reads predictions and dead letters."""
     CONTROL = "control"
     """Sends commands, and asks for the status."""
+    SHADOW = "shadow"
+    """Begins a shadow of the deployment, and runs its workers."""

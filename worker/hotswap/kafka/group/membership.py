@@ -302,10 +302,11 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
     def _deliver(self, answer: Fetches, epoch: int) -> None:
         for key, batches in answer.items():
             inbox = self._inboxes.get(key.partition)
-            if inbox is None or inbox.position is None or inbox.sought_in > epoch:
+            if inbox is None or inbox.sought_in > epoch:
                 continue
-            inbox.put(batches)
-            if inbox.is_full and not inbox.is_paused:
+            if inbox.position is not None:
+                inbox.put(batches)
+            if (inbox.is_full or inbox.position is None) and not inbox.is_paused:
                 self._consumer.pause(key)
                 inbox.is_paused = True
 

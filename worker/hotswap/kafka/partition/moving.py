@@ -1,5 +1,6 @@
 """Moves a deployment's committed offsets to another group, so that it continues under another name."""
 
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import cast
 
@@ -100,7 +101,18 @@ async def carry_over(old: Settings, new: Settings) -> dict[int, int]:
     return {number: place.offset for number, place in places.items()}
 
 
-async def _commit(new: Settings, places: dict[int, OffsetAndMetadata]) -> None:
+async def begin_at(new: Settings, offsets: Mapping[int, int]) -> None:
+    """Commit where a new deployment's group begins: partition -> the first offset that it answers.
+
+    Raises:
+        Doubt: Kafka did not answer in time, or the group has members.
+
+    """
+    # As an operator would: no generation has answered what lies before.
+    await _commit(new, {partition: OffsetAndMetadata(offset, "") for partition, offset in offsets.items()})
+
+
+async def _commit(new: Settings, places: Mapping[int, OffsetAndMetadata]) -> None:
     client = KafkaClient(**connection(new))
     consumer = consumer_of(client, group_id=new.group_id, enable_auto_commit=False)
     written = {TopicPartition(new.topics.requests, number): place for number, place in places.items()}

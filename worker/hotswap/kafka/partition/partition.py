@@ -154,6 +154,11 @@ class KafkaPartition:
         """See Inbox.wake."""
         self._inbox.wake()
 
+    async def pass_over(self) -> int:
+        """Return the end of the committed requests; fetch none until the partition is opened again."""
+        self._inbox.close()
+        return await self._cluster.admin.end_offset(self._topics.requests, self._partition, read_committed=True)
+
     def take(self, limit: int, until: int | None) -> Sequence[Any]:
         """Take at most `limit` requests, none from offset `until` on; empty if none has arrived."""
         return self._cluster.membership.take(self._inbox, limit, until)

@@ -21,7 +21,7 @@ from hotswap.kafka.client.rights import missing_rights
 from hotswap.kafka.client.roles import KafkaRole
 from hotswap.kafka.client.together import Together
 from hotswap.kafka.topics.committed import Committed, Lag, as_committed
-from hotswap.kafka.topics.topics import DEFAULT_MESSAGE_BYTES, Placement, meant, misfits, new_topics, untimely
+from hotswap.kafka.topics.topics import DEFAULT_MESSAGE_BYTES, Placement, Retained, meant, misfits, new_topics, untimely
 from hotswap.settings import Settings
 
 _RETRY_S = 0.1
@@ -121,13 +121,14 @@ class Admin:
         answer = await self._ask(self._admin.describe_cluster(), "listing brokers")
         return len(answer["brokers"])
 
-    async def create_topics(self, partitions: int = 4, copies: int = 1) -> list[str]:
+    async def create_topics(self, partitions: int = 4, copies: int = 1, answers: Retained | None = None) -> list[str]:
         """Create those of the deployment's five topics that are missing; return the names of the new ones.
 
         With three copies or more, a record is acknowledged once it is on two of them.
         """
         topics = self._settings.topics
-        wanted = new_topics(topics, partitions, copies)
+        there = await self.counts(topics)
+        wanted = [one for one in new_topics(topics, partitions, copies, answers) if not there.get(one.name)]
         answer = await self._ask(self._admin.create_topics(wanted), "creating topics")
         created = []
         for name, code, *rest in answer.topic_errors:

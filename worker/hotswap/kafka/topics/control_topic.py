@@ -1,14 +1,16 @@
-"""Finds the control topic that a deployment follows: its own, or the shared one, if its history is there."""
+"""Finds the topics of a deployment that may be elsewhere: its control topic, and the requests of a shadow."""
 
+import contextlib
 import logging
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from typing import Final
 
 from google.protobuf.message import DecodeError
 
 from hotswap.errors import Denied, StartError
 from hotswap.kafka.topics.admin import Admin
-from hotswap.kafka.topics.log import LogReader
+from hotswap.kafka.topics.log import LogReader, LogRecord
 from hotswap.settings import Settings
 from hotswap.v1 import control_pb2 as wire
 
@@ -19,11 +21,12 @@ SHARED: Final = "hotswap.control"
 
 
 async def settled(settings: Settings) -> Settings:
-    """Return the settings with the control topic that the deployment follows, unless they name one.
+    """Return the settings with the deployment's control topic and requests topic, unless they name them.
 
-    Existing topics decide, so that all callers decide alike: the deployment's own, if it has a record; else the shared
-    one, if it has a command for the deployment; else its own, which may have to be created. Only an empty topic of its
-    own beside a history in the shared one is ambiguous: some client may follow either, so there is no guess.
+    Existing topics decide, so that all callers decide alike. The control topic is the deployment's own, if that has a
+    record; else the shared one, if it has a command for the deployment; else its own, which may have to be created.
+    Only an empty topic of its own beside a history in the shared one is ambiguous: some client may follow either, so
+    there is no guess. If the deployment has no requests of its own, they are those that its log says it is a shadow of.
 
     Raises:
         StartError: no broker answers, or the choice is ambiguous.
@@ -31,13 +34,15 @@ async def settled(settings: Settings) -> Settings:
         Denied: there is no topic of its own, and this user may not read the shared one.
 
     """
-    if settings.control_topic:
+    if settings.control_topic and settings.requests_topic:
         return settings
-    own = settings.topics.control
+    own, requests = settings.topics.control, settings.topics.requests
+    is_named = bool(settings.control_topic)
     async with Admin.connect(settings) as admin:
         has_own = await _exists(admin, own)
         is_begun = has_own and await admin.end_offset(own, 0) > 0
-        has_shared = not is_begun and own != SHARED and await _exists(admin, SHARED)
+        has_shared = not (is_begun or is_named) and own != SHARED and await _exists(admin, SHARED)
+        may_shadow = is_begun and not settings.requests_topic and not await _exists(admin, requests)
     chosen = own
     if has_shared and await _has_history(settings, is_needed=not has_own):
         if has_own:
@@ -46,8 +51,16 @@ async def settled(settings: Settings) -> Settings:
                 "HOTSWAP_CONTROL_TOPIC to the one that counts, the same everywhere"
             )
         chosen = SHARED
+    if may_shadow:
+        requests = await _shadowed(settings) or requests
     log.info("control.topic", extra={"deployment": settings.deployment, "topic": chosen})
-    return settings.model_copy(update={"control_topic": chosen})
+    return settings.model_copy(update={"control_topic": chosen, "requests_topic": requests})
+
+
+def shadows(settings: Settings) -> str:
+    """Return why requests for a shadow are published elsewhere, given its settings as they are settled."""
+    requests = settings.topics.requests
+    return f"{settings.deployment} is a shadow, which answers the requests of another deployment: publish to {requests}"
 
 
 async def _exists(admin: Admin, topic: str) -> bool:
@@ -58,21 +71,42 @@ async def _exists(admin: Admin, topic: str) -> bool:
         return False
 
 
+async def _shadowed(settings: Settings) -> str:
+    """Return the topic of the requests that the deployment answers as a shadow; empty: it is none."""
+    async with _reading(settings, settings.topics.control) as chunks:
+        async for records in chunks:
+            for record in records:
+                if addressee(record.value) == settings.deployment:
+                    with contextlib.suppress(DecodeError):
+                        command = wire.Command.FromString(record.value or b"")
+                        if command.WhichOneof("kind") in ("shadow", "swap"):
+                            return command.shadow.requests
+    return ""
+
+
 async def _has_history(settings: Settings, *, is_needed: bool) -> bool:
     """Return whether the shared topic has a command for the deployment; unless it is needed, whether that is seen."""
-    reader = LogReader(settings, SHARED, read_committed=True)
     try:
-        await reader.start()
-        async with aclosing(reader.to_end()) as chunks:
+        async with _reading(settings, SHARED) as chunks:
             async for records in chunks:
                 if any(addressee(record.value) == settings.deployment for record in records):
                     return True
     except Denied:
         if is_needed:
             raise
+    return False
+
+
+@asynccontextmanager
+async def _reading(settings: Settings, topic: str) -> AsyncIterator[AsyncGenerator[list[LogRecord], None]]:
+    """Provide the records of a control topic so far."""
+    reader = LogReader(settings, topic, read_committed=True)
+    try:
+        await reader.start()
+        async with aclosing(reader.to_end()) as chunks:
+            yield chunks
     finally:
         await reader.stop()
-    return False
 
 
 def addressee(value: bytes | None) -> str:

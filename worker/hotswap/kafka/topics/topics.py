@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Final
+from typing import Final, NamedTuple
 
 from aiokafka.admin import NewTopic
 
@@ -25,7 +25,15 @@ class Placement:
     behind: int
 
 
-def new_topics(topics: Topics, partitions: int, copies: int) -> list[NewTopic]:
+class Retained(NamedTuple):
+    """How long a deployment's answers are retained (None: the broker's default), and how large they may be."""
+
+    retention_ms: int | None = None
+    prediction_bytes: int = 2 * DEFAULT_MESSAGE_BYTES
+    dead_letter_bytes: int = 2 * DEFAULT_MESSAGE_BYTES
+
+
+def new_topics(topics: Topics, partitions: int, copies: int, answers: Retained | None = None) -> list[NewTopic]:
     """Return the topics to create; with three copies, two must have a record before it is acknowledged."""
     safe = {"min.insync.replicas": "2"} if copies >= COPIES else {}
     # The status topic keeps the last record per key. The control topic keeps everything: the first command in log order
@@ -35,11 +43,15 @@ def new_topics(topics: Topics, partitions: int, copies: int) -> list[NewTopic]:
     kept |= {"message.timestamp.type": "LogAppendTime"}
     # Small segments: the newest one is never compacted, and every reader starts at the beginning.
     latest = {"cleanup.policy": "compact", "segment.ms": "600000", "min.cleanable.dirty.ratio": "0.1"}
-    roomy = {"max.message.bytes": str(2 * DEFAULT_MESSAGE_BYTES)}
+    answers = answers or Retained()
+    ending = {} if answers.retention_ms is None else {"retention.ms": str(answers.retention_ms)}
+    prediction, dead_letter = (
+        {"max.message.bytes": str(size)} | ending for size in (answers.prediction_bytes, answers.dead_letter_bytes)
+    )
     return [
         NewTopic(topics.requests, partitions, copies, topic_configs=safe),
-        NewTopic(topics.predictions, partitions, copies, topic_configs=roomy | safe),
-        NewTopic(topics.dead_letters, partitions, copies, topic_configs=roomy | safe),
+        NewTopic(topics.predictions, partitions, copies, topic_configs=prediction | safe),
+        NewTopic(topics.dead_letters, partitions, copies, topic_configs=dead_letter | safe),
         NewTopic(topics.control, 1, copies, topic_configs=kept | safe),
         NewTopic(topics.status, 1, copies, topic_configs=latest | safe),
     ]
