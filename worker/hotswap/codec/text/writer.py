@@ -77,9 +77,7 @@ class _Columns(NamedTuple):
 @lru_cache(maxsize=32)  # each answer on the stream creates a table
 def _columns_of(message: type[Message]) -> _Columns:
     layout = Layout(message)
-    leaves = list(islice(_leaves(descriptor_of(layout.row), ()), _MOST_COLUMNS + 1))
-    if len(leaves) > _MOST_COLUMNS:  # messages in messages may be two to the power of their depth
-        leaves = [(part,) for part in descriptor_of(layout.row).fields]
+    leaves = leaves_of(descriptor_of(layout.row))
     names = [".".join(part.name for part in path) for path in leaves]
     elements = [_elements(path[-1]) for path in leaves] if layout.shape == "columns" else []
     is_plain = len(leaves) > 1 and all(_is_plain(*path) for path in leaves)
@@ -98,6 +96,14 @@ def _elements(part: FieldDescriptor) -> Callable[[Any], list[str]]:
 
 _Path: TypeAlias = tuple[FieldDescriptor, ...]
 """The fields from a row down to a field in it."""
+
+
+def leaves_of(row: Descriptor) -> list[_Path]:
+    """Return the fields of a row and of the messages in it, each by the fields from the row down to it."""
+    leaves = list(islice(_leaves(row, ()), _MOST_COLUMNS + 1))
+    if len(leaves) > _MOST_COLUMNS:  # messages in messages may be two to the power of their depth
+        return [(part,) for part in row.fields]
+    return leaves
 
 
 def _leaves(message: Descriptor, above: _Path) -> Iterator[_Path]:
