@@ -22,7 +22,7 @@ class Mutant(NamedTuple):
 DEFECTS = [
     Mutant(
         "a stale generation is accepted",
-        "hotswap.swap.timeline:Timeline._accept",
+        "hotswap.swap.timeline:Timeline._accept_generation",
         "command.generation <= self.newest",
         "command.generation < 0",
         "I8",
@@ -43,14 +43,14 @@ DEFECTS = [
     ),
     Mutant(
         "an expired command is accepted",
-        "hotswap.swap.timeline:Timeline._accept",
+        "hotswap.swap.timeline:Timeline._accept_generation",
         "timestamp_ms > command.not_after_ms",
         "timestamp_ms < 0",
         "I9",
     ),
     Mutant(
         "a rollback keeps the old number",
-        "hotswap.swap.timeline:Timeline._accept",
+        "hotswap.swap.timeline:Timeline._accept_generation",
         "replace(old, number=command.generation)",
         "old",
         "I2",
@@ -145,7 +145,7 @@ DEFECTS = [
     Mutant("the floor is forgotten", "hotswap.pipeline.loop:PartitionLoop.run", "self.state.position.floor", "0", "I3"),
     Mutant(
         "the last request of a batch is scored again",
-        "hotswap.pipeline.loop:PartitionLoop._take",
+        "hotswap.pipeline.answering:take",
         "requests[-1].offset + 1",
         "requests[-1].offset",
         "I1, I11",

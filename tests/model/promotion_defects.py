@@ -205,7 +205,7 @@ PROMOTIONS = [
     Mutant(
         "a promote of version 1 is obeyed",
         "hotswap.commands:_decode",
-        "kind is None or (kind in _LATER_KINDS and message.least_version < STAGED)",
+        "kind is None or message.least_version < _SINCE.get(kind, 0)",
         "kind is None",
         "I9",
     ),

@@ -53,7 +53,8 @@ async def settled(settings: Settings) -> Settings:
         chosen = SHARED
     if may_shadow:
         requests = await _shadowed(settings) or requests
-    log.info("control.topic", extra={"deployment": settings.deployment, "topic": chosen})
+    if not is_named:
+        log.info("control.topic", extra={"deployment": settings.deployment, "topic": chosen})
     return settings.model_copy(update={"control_topic": chosen, "requests_topic": requests})
 
 
